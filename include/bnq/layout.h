@@ -1,0 +1,88 @@
+#pragma once
+
+#include <bnq/export.h>
+#include <bnq/quantized_tensor.h>
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bnq {
+
+namespace detail {
+struct LayoutRow;
+}
+
+/// Bytes: how codes lie in memory or in a file. The same on every CPU. docs/formats has a byte picture of each.
+class BNQ_EXPORT Layout {
+ public:
+  /// The layout called `name`. Throws `invalid_argument` with the list of names.
+  [[nodiscard]] static Layout parse(std::string_view name);
+
+  /// Every layout, smallest codes first.
+  [[nodiscard]] static std::vector<Layout> all();
+
+  [[nodiscard]] std::string_view name() const;
+  [[nodiscard]] std::string_view about() const;  ///< one line for people
+
+  /// Empty when this layout can hold a tensor of this scheme and shape; otherwise why it cannot.
+  [[nodiscard]] std::string refusal(const Scheme& scheme, const Shape& shape) const;
+
+  /// Element type and shape of the code array in a file, e.g. U8 [N/4, K]. The layout must hold the tensor.
+  [[nodiscard]] DType storage_dtype() const;
+  [[nodiscard]] Shape storage_shape(const Scheme& scheme, const Shape& shape) const;
+  [[nodiscard]] std::size_t storage_bytes(const Scheme& scheme, const Shape& shape) const;
+
+  friend bool operator==(const Layout&, const Layout&) = default;
+
+  /// The table row behind this layout; for the library's own use.
+  [[nodiscard]] const detail::LayoutRow& row() const noexcept { return *row_; }
+
+ private:
+  explicit Layout(const detail::LayoutRow* row) : row_(row) {}
+
+  const detail::LayoutRow* row_;
+};
+
+/// Bytes that say what they are: layout, scheme, shape, and the float32 scales beside them. Copies share the bytes.
+class BNQ_EXPORT PackedTensor {
+ public:
+  /// `data` are the layout's bytes, kept alive by `owner` (a buffer or a file mapping).
+  /// Throws `unsupported` when the layout cannot hold the tensor, `invalid_argument` when sizes disagree or a scale is
+  /// negative, NaN or infinite. Codes are checked by `unpack`.
+  PackedTensor(Layout layout, Scheme scheme, DType dtype, Shape shape, std::span<const std::byte> data,
+               std::shared_ptr<const void> owner, Tensor scales);
+
+  [[nodiscard]] const Layout& layout() const noexcept { return layout_; }
+  [[nodiscard]] const Scheme& scheme() const noexcept { return scheme_; }
+  [[nodiscard]] DType dtype() const noexcept { return dtype_; }
+  [[nodiscard]] const Shape& shape() const noexcept { return shape_; }
+  [[nodiscard]] std::span<const std::byte> data() const noexcept { return data_; }
+  [[nodiscard]] std::span<const float> scales() const noexcept { return scales_.data<float>(); }
+  [[nodiscard]] std::size_t nbytes() const noexcept { return data_.size() + scales_.nbytes(); }
+  [[nodiscard]] double bits_per_weight() const noexcept;  ///< true bits: padding and scales counted
+
+ private:
+  Layout layout_;
+  Scheme scheme_;
+  DType dtype_;
+  Shape shape_;
+  std::span<const std::byte> data_;
+  std::shared_ptr<const void> owner_;
+  Tensor scales_;
+};
+
+/// Codes to bytes. Throws `unsupported`, naming the layouts that could hold what this one cannot.
+[[nodiscard]] BNQ_EXPORT PackedTensor pack(const QuantizedTensor& q, const Layout& layout);
+
+/// Into the first layout of the table that holds it, which is the smallest.
+[[nodiscard]] BNQ_EXPORT PackedTensor pack(const QuantizedTensor& q);
+
+/// Bytes to codes: `unpack(pack(q))` has the codes and scales of `q`.
+/// Throws `bad_content` when the bytes hold a code that the scheme does not have.
+[[nodiscard]] BNQ_EXPORT QuantizedTensor unpack(const PackedTensor& p);
+
+}  // namespace bnq

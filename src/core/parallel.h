@@ -1,0 +1,17 @@
+#pragma once
+
+#include <bnq/threads.h>
+
+#include <cstdint>
+#include <functional>
+
+namespace bnq::detail {
+
+/// Calls `body(begin, end)` over [0, count) cut into at most num_threads() neighbouring parts of at least `grain`.
+///
+/// Inside, the floating-point control state is the default one on every thread. A call from within a body runs on its
+/// own thread. When bodies throw, the exception of the first part is passed on after all have ended.
+void parallel_for(std::int64_t count, std::int64_t grain,
+                  const std::function<void(std::int64_t begin, std::int64_t end)>& body);
+
+}  // namespace bnq::detail

@@ -1,0 +1,63 @@
+#include <bnq/layout.h>
+
+#include "core/checked.h"
+#include "core/fail.h"
+#include "layout/layout_row.h"
+
+#include <algorithm>
+#include <array>
+
+namespace bnq {
+namespace {
+
+// Every layout there is, smallest codes first: `pack` without a layout takes the first that fits.
+constexpr std::array<const detail::LayoutRow*, 4> rows{&detail::layout_u1, &detail::layout_u2_hf,
+                                                       &detail::layout_i32_ct, &detail::layout_i8};
+
+std::string names() {
+  std::string text;
+  for (const detail::LayoutRow* row : rows) text += (text.empty() ? "" : ", ") + std::string(row->name);
+  return text;
+}
+
+}  // namespace
+
+Layout Layout::parse(std::string_view name) {
+  const auto row = std::ranges::find_if(rows, [&](const detail::LayoutRow* r) { return r->name == name; });
+  if (row == rows.end()) {
+    detail::fail(ErrorKind::invalid_argument, {.where = "layout",
+                                               .what = "unknown",
+                                               .got = "'" + detail::printable(std::string(name)) + "'",
+                                               .need = "one of " + names()});
+  }
+  return Layout(*row);
+}
+
+std::vector<Layout> Layout::all() {
+  std::vector<Layout> layouts;
+  for (const detail::LayoutRow* row : rows) layouts.push_back(Layout(row));
+  return layouts;
+}
+
+std::string_view Layout::name() const { return row_->name; }
+std::string_view Layout::about() const { return row_->about; }
+
+std::string Layout::refusal(const Scheme& scheme, const Shape& shape) const { return row_->refusal(scheme, shape); }
+
+DType Layout::storage_dtype() const { return row_->storage_dtype; }
+
+Shape Layout::storage_shape(const Scheme& scheme, const Shape& shape) const {
+  return row_->storage_shape(scheme, shape);
+}
+
+std::size_t Layout::storage_bytes(const Scheme& scheme, const Shape& shape) const {
+  const auto elements = static_cast<std::size_t>(element_count(storage_shape(scheme, shape)));
+  const auto bytes = detail::checked_mul(elements, size_bytes(storage_dtype()));
+  if (!bytes) {
+    detail::fail(ErrorKind::invalid_argument,
+                 {.where = "layout " + std::string(name()), .what = "too many bytes", .got = to_string(shape)});
+  }
+  return *bytes;
+}
+
+}  // namespace bnq

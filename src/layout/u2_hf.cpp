@@ -1,0 +1,71 @@
+// u2_hf: the 2-bit form of BitNet checkpoints in Transformers. Byte row j of [N/4, K] holds the rows j, j + N/4,
+// j + 2N/4 and j + 3N/4 at bits 0, 2, 4 and 6; a field is code + 1, and 3 is no code. docs/formats/u2_hf.rst
+
+#include "core/parallel.h"
+#include "layout/layout_row.h"
+
+#include <algorithm>
+
+namespace bnq::detail {
+namespace {
+
+constexpr std::int64_t rows_a_byte = 4;
+constexpr std::int64_t elems_a_thread = 1 << 16;
+
+std::string refusal(const Scheme& scheme, const Shape& shape) {
+  if (scheme.min_code() != -1 || scheme.max_code() != 1 || !scheme.has_zero()) {
+    return "needs codes -1, 0, +1, " + std::string(scheme.rule()) + " has others";
+  }
+  if (scheme.granularity() != Granularity::tensor()) {
+    return "has one scale, " + scheme.granularity().to_string() + " needs more";
+  }
+  if (shape.size() != 2) return "needs two axes, the tensor has " + std::to_string(shape.size());
+  if (shape[0] % rows_a_byte == 0) return {};
+  return "needs rows in multiples of 4, the tensor has " + std::to_string(shape[0]);
+}
+
+Shape storage_shape(const Scheme& /*scheme*/, const Shape& shape) { return {shape[0] / rows_a_byte, shape[1]}; }
+
+std::int64_t grain(std::int64_t depth) {
+  return std::max<std::int64_t>(1, elems_a_thread / (rows_a_byte * std::max<std::int64_t>(1, depth)));
+}
+
+void pack(const CodeMatrix<const std::int8_t>& codes, std::span<std::byte> data) {
+  const std::int64_t byte_rows = codes.rows / rows_a_byte;
+  parallel_for(byte_rows, grain(codes.depth), [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t at = first * codes.depth; at < last * codes.depth; ++at) {
+      unsigned byte = 0;
+      for (std::int64_t quarter = 0; quarter < rows_a_byte; ++quarter) {
+        const std::int8_t code = codes.codes[static_cast<std::size_t>(quarter * byte_rows * codes.depth + at)];
+        byte |= static_cast<unsigned>(code + 1) << static_cast<unsigned>(2 * quarter);
+      }
+      data[static_cast<std::size_t>(at)] = static_cast<std::byte>(byte);
+    }
+  });
+}
+
+void unpack(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& codes) {
+  const std::int64_t byte_rows = codes.rows / rows_a_byte;
+  parallel_for(byte_rows, grain(codes.depth), [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t at = first * codes.depth; at < last * codes.depth; ++at) {
+      const auto byte = std::to_integer<unsigned>(data[static_cast<std::size_t>(at)]);
+      for (std::int64_t quarter = 0; quarter < rows_a_byte; ++quarter) {
+        const unsigned field = byte >> static_cast<unsigned>(2 * quarter) & 3U;
+        codes.codes[static_cast<std::size_t>(quarter * byte_rows * codes.depth + at)] =
+            static_cast<std::int8_t>(static_cast<int>(field) - 1);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+constinit const LayoutRow layout_u2_hf{.name = "u2_hf",
+                                       .about = "four ternary codes a byte, one scale, as Transformers stores BitNet",
+                                       .storage_dtype = DType::u8,
+                                       .refusal = refusal,
+                                       .storage_shape = storage_shape,
+                                       .pack = pack,
+                                       .unpack = unpack};
+
+}  // namespace bnq::detail

@@ -1,0 +1,107 @@
+#include <bnq/quantize.h>
+
+#include "core/elements.h"
+#include "core/fail.h"
+#include "core/parallel.h"
+#include "quantize/granules.h"
+#include "quantize/scheme_row.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <mutex>
+
+namespace bnq {
+namespace {
+
+using detail::Fit;
+using detail::Granules;
+using detail::SchemeRow;
+
+constexpr std::int64_t block_elems = 4096;
+constexpr std::int64_t blocks_a_thread = 16;
+
+void encode_granule(const TensorView& values, const SchemeRow& row, const Fit& fit, std::int64_t begin,
+                    std::span<std::int8_t> codes) {
+  const auto count = static_cast<std::int64_t>(codes.size());
+  const std::int64_t blocks = detail::ceil_div(count, block_elems);
+  detail::parallel_for(blocks, blocks_a_thread, [&](std::int64_t first, std::int64_t last) {
+    std::array<float, block_elems> buffer;
+    for (std::int64_t at = first * block_elems; at < std::min(count, last * block_elems); at += block_elems) {
+      const std::span<float> block(buffer.data(), static_cast<std::size_t>(std::min(block_elems, count - at)));
+      detail::read_elements(values, begin + at, block);
+      row.encode(row, fit, block, codes.data() + at);
+    }
+  });
+}
+
+/// Everything that happened on all threads; the same whatever their number.
+class Events {
+ public:
+  void add(const Fit& fit) {
+    floored_ += fit.floored ? 1 : 0;
+    prequantized_ += fit.prequantized ? 1 : 0;
+  }
+
+  void saw_nonfinite(std::int64_t flat) {
+    const std::lock_guard lock(mutex_);
+    first_nonfinite_ = std::min(first_nonfinite_, flat);
+  }
+
+  void require_finite(const TensorView& values) const {
+    if (first_nonfinite_ == none) return;
+    float value = 0;
+    detail::read_elements(values, first_nonfinite_, {&value, 1});
+    const std::string text = std::isnan(value) ? "NaN" : value > 0 ? "infinity" : "-infinity";
+    detail::fail(ErrorKind::bad_content, {.where = "quantize",
+                                          .what = "a value is not finite",
+                                          .got = text + " at " + detail::index_text(values.shape(), first_nonfinite_),
+                                          .need = "finite numbers",
+                                          .cure = "find out where it came from; no scale can hold it"});
+  }
+
+  [[nodiscard]] QuantizeCounts counts() const { return {floored_, prequantized_}; }
+
+ private:
+  static constexpr std::int64_t none = std::numeric_limits<std::int64_t>::max();
+
+  std::atomic<std::int64_t> floored_{0};
+  std::atomic<std::int64_t> prequantized_{0};
+  std::mutex mutex_;
+  std::int64_t first_nonfinite_ = none;
+};
+
+}  // namespace
+
+QuantizedTensor quantize(const TensorView& values, const Scheme& scheme) {
+  detail::require_quantizable("quantize", values.dtype());
+  const SchemeRow& row = scheme.row();
+  const Granules granules(values.shape(), scheme.granularity());
+  Tensor codes(DType::i8, values.shape());
+  Tensor scales(DType::f32, scales_shape(values.shape(), scheme.granularity()));
+  Events events;
+  detail::parallel_for(granules.count(), granules.grain(), [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const std::int64_t begin = granules.begin(i);
+      const std::int64_t size = granules.size(i);
+      const detail::Statistics statistics = detail::gather_statistics(values, begin, size);
+      if (statistics.first_nonfinite >= 0) {
+        events.saw_nonfinite(statistics.first_nonfinite);
+        continue;
+      }
+      const Fit fit = row.fit(row, statistics);
+      scales.data<float>()[static_cast<std::size_t>(i)] = fit.scale;
+      const auto at = static_cast<std::size_t>(begin);
+      encode_granule(values, row, fit, begin, codes.data<std::int8_t>().subspan(at, static_cast<std::size_t>(size)));
+      events.add(fit);
+    }
+  });
+  events.require_finite(values);
+  return {scheme, values.dtype(), values.shape(), std::move(codes), std::move(scales), events.counts()};
+}
+
+QuantizedTensor quantize_activations(const TensorView& x) { return quantize(x, Scheme::activations()); }
+
+}  // namespace bnq

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <bnq/tensor.h>
+
+#include <cstdint>
+#include <limits>
+
+namespace bnq::detail {
+
+/// What the scale rules need to know of a granule, gathered in one pass.
+struct Statistics {
+  std::int64_t count = 0;                                         ///< elements
+  float absmax = 0;                                               ///< max |w|
+  float absmin_nonzero = std::numeric_limits<float>::infinity();  ///< min |w| over w != 0; infinity when all are zero
+  double sum = 0;                                                 ///< of w
+  double abs_sum = 0;                                             ///< of |w|
+  std::int64_t first_nonfinite = -1;  ///< flat index in the tensor of the first NaN or infinity; -1: none
+
+  /// Only {-a, 0, +a} with one a > 0.
+  [[nodiscard]] bool already_ternary() const { return absmax > 0 && absmin_nonzero == absmax; }
+};
+
+/// Statistics of elements [begin, begin + count) in row-major order. Float64 sums have one written order
+/// (docs/schemes.md, "Means"), so they do not depend on threads or instruction sets. Large ranges use several threads.
+[[nodiscard]] Statistics gather_statistics(const TensorView& view, std::int64_t begin, std::int64_t count);
+
+}  // namespace bnq::detail
