@@ -6,7 +6,9 @@ function(bnq_target_settings target)
     CXX_EXTENSIONS OFF CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON POSITION_INDEPENDENT_CODE ON)
   target_compile_options(${target} PRIVATE
     -ffp-contract=off -fno-fast-math -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow
-    -Wnon-virtual-dtor -Wold-style-cast -Wundef $<$<BOOL:${BNQ_WERROR}>:-Werror>)
+    -Wnon-virtual-dtor -Wold-style-cast -Wundef
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # g++ 12 warns of "'" + text by mistake (GCC bug 105651)
+    $<$<BOOL:${BNQ_WERROR}>:-Werror>)
   if(BNQ_SANITIZE)
     target_compile_options(${target} PUBLIC -fsanitize=${BNQ_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(${target} PUBLIC -fsanitize=${BNQ_SANITIZE})

@@ -11,7 +11,7 @@
 namespace bnq {
 namespace {
 
-constexpr std::size_t alignment_bytes = 64;
+constexpr std::align_val_t alignment{64};  // bytes
 
 std::vector<std::int64_t> row_major_strides(const Shape& shape) {
   std::vector<std::int64_t> strides(shape.size(), 1);
@@ -147,9 +147,8 @@ MutableTensorView::MutableTensorView(void* data, DType dtype, Shape shape)
 Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(std::move(shape)), elements_(element_count(shape_)) {
   const auto bytes = detail::checked_mul(static_cast<std::size_t>(elements_), size_bytes(dtype));
   if (!bytes) throw std::bad_alloc();
-  const std::align_val_t alignment{alignment_bytes};
   auto* const memory = static_cast<std::byte*>(::operator new(*bytes, alignment));
-  memory_ = std::shared_ptr<std::byte>(memory, [alignment](std::byte* p) { ::operator delete(p, alignment); });
+  memory_ = std::shared_ptr<std::byte>(memory, [](std::byte* p) { ::operator delete(p, alignment); });
   std::memset(memory, 0, *bytes);
 }
 
