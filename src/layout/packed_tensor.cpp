@@ -1,5 +1,6 @@
 #include <bnq/layout.h>
 
+#include "core/codes.h"
 #include "core/elements.h"
 #include "core/fail.h"
 #include "core/scales.h"
@@ -38,14 +39,14 @@ void require_holds(const Layout& layout, const Scheme& scheme, const Shape& shap
 }
 
 void require_codes(const PackedTensor& p, std::span<const std::int8_t> codes) {
-  const auto bad = std::ranges::find_if(codes, [&](std::int8_t code) { return !p.scheme().holds(code); });
-  if (bad == codes.end()) return;
-  detail::fail(ErrorKind::bad_content,
-               {.where = "unpack " + std::string(p.layout().name()),
-                .what = "a code that " + std::string(p.scheme().rule()) + " does not have",
-                .got = std::to_string(*bad) + " at " + detail::index_text(p.shape(), bad - codes.begin()),
-                .need = std::to_string(p.scheme().min_code()) + " to " + std::to_string(p.scheme().max_code()),
-                .cure = "the bytes are damaged, or of another layout or scheme"});
+  const std::int64_t foreign = detail::first_foreign_code(p.scheme(), codes);
+  if (foreign < 0) return;
+  detail::fail(ErrorKind::bad_content, {.where = "unpack " + std::string(p.layout().name()),
+                                        .what = "a code that " + std::string(p.scheme().rule()) + " does not have",
+                                        .got = std::to_string(codes[static_cast<std::size_t>(foreign)]) + " at " +
+                                               detail::index_text(p.shape(), foreign),
+                                        .need = detail::code_range(p.scheme()),
+                                        .cure = "the bytes are damaged, or of another layout or scheme"});
 }
 
 Tensor copy_of(std::span<const float> scales, Shape shape) {

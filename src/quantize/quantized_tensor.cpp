@@ -1,11 +1,11 @@
 #include <bnq/quantized_tensor.h>
 
 #include "core/checked.h"
+#include "core/codes.h"
 #include "core/elements.h"
 #include "core/fail.h"
 #include "core/scales.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace bnq {
@@ -19,14 +19,13 @@ void require_same(const char* what, const std::string& got, const std::string& n
 }
 
 void require_codes(const Scheme& scheme, const Shape& shape, std::span<const std::int8_t> codes) {
-  const auto bad = std::find_if(codes.begin(), codes.end(), [&](std::int8_t code) { return !scheme.holds(code); });
-  if (bad == codes.end()) return;
-  const std::string zero = scheme.has_zero() ? "" : " without 0";
-  detail::fail(ErrorKind::invalid_argument,
-               {.where = where,
-                .what = "a code that " + std::string(scheme.rule()) + " does not have",
-                .got = std::to_string(*bad) + " at " + detail::index_text(shape, bad - codes.begin()),
-                .need = std::to_string(scheme.min_code()) + " to " + std::to_string(scheme.max_code()) + zero});
+  const std::int64_t foreign = detail::first_foreign_code(scheme, codes);
+  if (foreign < 0) return;
+  detail::fail(ErrorKind::invalid_argument, {.where = where,
+                                             .what = "a code that " + std::string(scheme.rule()) + " does not have",
+                                             .got = std::to_string(codes[static_cast<std::size_t>(foreign)]) + " at " +
+                                                    detail::index_text(shape, foreign),
+                                             .need = detail::code_range(scheme)});
 }
 
 }  // namespace

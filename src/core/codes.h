@@ -1,0 +1,35 @@
+#pragma once
+
+#include <bnq/scheme.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace bnq::detail {
+
+/// Index of the first code that the scheme does not have, or -1.
+inline std::int64_t first_foreign_code(const Scheme& scheme, std::span<const std::int8_t> codes) {
+  constexpr std::size_t block_codes = 4096;  // looked at without a branch, so that the loop is vectorized
+  const int low = scheme.min_code();
+  const int high = scheme.max_code();
+  const bool zero_is_foreign = !scheme.has_zero();
+  for (std::size_t begin = 0; begin < codes.size(); begin += block_codes) {
+    const auto block = codes.subspan(begin, std::min(block_codes, codes.size() - begin));
+    int foreign = 0;
+    for (const int code : block) foreign |= (code < low) | (code > high) | (zero_is_foreign & (code == 0));
+    if (foreign == 0) continue;
+    const auto at = std::ranges::find_if(block, [&](int code) { return !scheme.holds(code); });
+    return static_cast<std::int64_t>(begin) + (at - block.begin());
+  }
+  return -1;
+}
+
+/// "-7 to 7", "-1 to 1 without 0": the codes of a scheme.
+inline std::string code_range(const Scheme& scheme) {
+  return std::to_string(scheme.min_code()) + " to " + std::to_string(scheme.max_code()) +
+         (scheme.has_zero() ? "" : " without 0");
+}
+
+}  // namespace bnq::detail
