@@ -22,41 +22,41 @@ using Progress = std::function<bool(std::uint64_t done_bytes, std::uint64_t tota
 
 /// Tensors whose name matches `pattern` (shell wildcards * ? []) get `scheme`, a scheme's text or "keep".
 struct Rule {
-  std::string pattern;
-  std::string scheme;
+  std::string pattern = {};
+  std::string scheme = {};
 };
 
 struct QuantizeOptions {
-  std::string scheme = "8";  ///< for linear weights that no rule names
-  std::vector<Rule> rules;   ///< the last that matches wins
-  std::string embeddings;    ///< scheme for 2-d *.weight tensors of embedding tables; empty: keep
-  std::string head;          ///< scheme for lm_head; empty: keep
-  bool strict = false;       ///< a rule without a hit, or a tensor its layout cannot hold, is an error
-  bool replace = false;      ///< overwrite an existing output
-  Progress progress;
+  std::string scheme = "8";      ///< for linear weights that no rule names
+  std::vector<Rule> rules = {};  ///< the last that matches wins
+  std::string embeddings = {};   ///< scheme for 2-d *.weight tensors of embedding tables; empty: keep
+  std::string head = {};         ///< scheme for lm_head; empty: keep
+  bool strict = false;           ///< a rule without a hit is an error, not a warning
+  bool replace = false;          ///< overwrite an existing output
+  Progress progress = {};
 };
 
 /// What will be done with one tensor, and why.
 struct PlannedTensor {
-  std::string name;
+  std::string name = {};
   DType dtype = DType::u8;
-  Shape shape;
-  std::optional<Scheme> scheme;  ///< empty: copied as it is
-  std::optional<Layout> layout;  ///< of the quantized form
-  std::string reason;            ///< "linear weight", "rule 'x=4'", "kept: norm", …
+  Shape shape = {};
+  std::optional<Scheme> scheme = {};  ///< empty: copied as it is
+  std::optional<Layout> layout = {};  ///< of the quantized form
+  std::string reason = {};            ///< "linear weight", "rule 'x=4'", "kept: norm", …
   std::uint64_t bytes_in = 0;
   std::uint64_t bytes_out = 0;
 };
 
 struct RuleHits {
-  std::string rule;
+  std::string rule = {};
   std::int64_t hits = 0;
 };
 
 struct Plan {
-  std::vector<PlannedTensor> tensors;  ///< in the order of the input's bytes
-  std::vector<RuleHits> rules;
-  std::vector<std::string> warnings;
+  std::vector<PlannedTensor> tensors = {};  ///< in the order of the input's bytes
+  std::vector<RuleHits> rules = {};
+  std::vector<std::string> warnings = {};
   std::uint64_t file_bytes_in = 0;
   std::uint64_t file_bytes_out = 0;  ///< exact
 };
@@ -67,28 +67,36 @@ struct Plan {
 
 /// Quantizes one safetensors file into another, tensor by tensor. The plan that was carried out is returned.
 ///
-/// Throws `invalid_argument` (unknown scheme; in and out are the same file, also through links; a rule that names an
-/// integer or f64 tensor; strict), `bad_content` (broken file, NaN or infinity, already packed), `exists`, `io`,
+/// A rule may quantize any float tensor. Integers and f64 are copied; a rule that hits nothing else is an error.
+/// Throws `invalid_argument` (unknown scheme; in and out are the same file, also through links; a rule that hits only
+/// integer or f64 tensors; strict), `bad_content` (broken file, NaN or infinity, already packed), `exists`, `io`,
 /// `interrupted`.
 BNQ_EXPORT Plan quantize_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
                                     const QuantizeOptions& options);
 
+struct DequantizeResult {
+  std::int64_t tensors = 0;           ///< that were dequantized; the others were copied
+  std::int64_t saturated_values = 0;  ///< held at the largest finite number of the output dtype
+  std::uint64_t file_bytes_in = 0;
+  std::uint64_t file_bytes_out = 0;
+};
+
 /// Turns every quantized tensor of a file that bnq wrote back into `dtype` (f32, f16 or bf16), or into its original
-/// dtype, and copies the rest. Returns how many tensors were dequantized. Throws as above.
-BNQ_EXPORT std::int64_t dequantize_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
-                                              std::optional<DType> dtype, bool replace = false,
-                                              const Progress& progress = {});
+/// dtype, and copies the rest. Throws as above; `bad_content` also when nothing in the file is quantized.
+BNQ_EXPORT DequantizeResult dequantize_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
+                                                  std::optional<DType> dtype, bool replace = false,
+                                                  const Progress& progress = {});
 
 /// What one tensor of a file looks like.
 struct InspectedTensor {
-  std::string name;
-  DType dtype = DType::u8;       ///< as stored; of a quantized tensor the dtype it came from
-  Shape shape;                   ///< of a quantized tensor its logical shape
-  std::uint64_t nbytes = 0;      ///< as stored, scales included
-  std::optional<Scheme> scheme;  ///< of a quantized tensor
-  std::optional<Layout> layout;
-  std::optional<double> minimum, maximum;  ///< finite values of a float tensor
-  std::optional<double> zero_share;        ///< in [0, 1]
+  std::string name = {};
+  DType dtype = DType::u8;            ///< as stored; of a quantized tensor the dtype it came from
+  Shape shape = {};                   ///< of a quantized tensor its logical shape
+  std::uint64_t nbytes = 0;           ///< as stored, scales included
+  std::optional<Scheme> scheme = {};  ///< of a quantized tensor
+  std::optional<Layout> layout = {};
+  std::optional<double> minimum = {}, maximum = {};  ///< finite values of a float tensor
+  std::optional<double> zero_share = {};             ///< in [0, 1]
   std::int64_t nan_count = 0;
   std::int64_t inf_count = 0;
   bool all_zero = false;
@@ -96,9 +104,9 @@ struct InspectedTensor {
 };
 
 struct Inspection {
-  std::vector<InspectedTensor> tensors;
+  std::vector<InspectedTensor> tensors = {};
   std::uint64_t file_bytes = 0;
-  std::string written_by;  ///< "bnq 0.1.0", or empty
+  std::string written_by = {};  ///< "bnq 0.1.0", or empty
 };
 
 /// Throws `io` or `bad_content`. NaN is reported, not refused.
@@ -106,32 +114,32 @@ struct Inspection {
                                                        const Progress& progress = {});
 
 struct Gates {
-  std::optional<double> min_sqnr_db;
-  std::optional<double> min_cosine;
+  std::optional<double> min_sqnr_db = {};
+  std::optional<double> min_cosine = {};
 };
 
 struct VerifiedTensor {
-  std::string name;
-  std::optional<Scheme> scheme;  ///< empty: a plain copy
-  std::optional<Report> report;  ///< of a quantized tensor, against the original
-  bool reproduced = false;       ///< quantizing the original again gives the stored codes and scales; a copy is equal
+  std::string name = {};
+  std::optional<Scheme> scheme = {};  ///< empty: a plain copy
+  std::optional<Report> report = {};  ///< of a quantized tensor, against the original
+  bool reproduced = false;  ///< quantizing the original again gives the stored codes and scales; a copy is equal
   bool gate_missed = false;
   std::uint64_t bytes_before = 0;
   std::uint64_t bytes_after = 0;
 };
 
 struct Verification {
-  std::vector<VerifiedTensor> tensors;
-  std::vector<std::string> missing;  ///< in the original, not in the quantized file
-  std::vector<std::string> extra;    ///< the other way round
+  std::vector<VerifiedTensor> tensors = {};
+  std::vector<std::string> missing = {};  ///< in the original, not in the quantized file
+  std::vector<std::string> extra = {};    ///< the other way round
   std::uint64_t file_bytes_before = 0;
   std::uint64_t file_bytes_after = 0;
-  std::optional<double> worst_sqnr_db, median_sqnr_db;  ///< over quantized tensors; +infinity when lossless
-  std::string worst_name;
-  bool lossless = false;    ///< every tensor
-  bool reproduced = false;  ///< every tensor, none missing or extra
-  bool gates_met = true;
-  std::string verdict;  ///< plain words
+  std::optional<double> worst_sqnr_db = {}, median_sqnr_db = {};  ///< over quantized tensors; +infinity when lossless
+  std::string worst_name = {};
+  bool lossless = false;     ///< every tensor
+  bool reproduced = false;   ///< every tensor, none missing or extra
+  bool gates_met = true;     ///< false also when something was not reproduced
+  std::string verdict = {};  ///< plain words
 };
 
 /// Recomputes every tensor of `quantized` from `original` and compares.

@@ -20,9 +20,9 @@ using Metadata = std::map<std::string, std::string>;
 
 /// One tensor of a file. `offset` counts bytes from the start of the data section.
 struct Entry {
-  std::string name;
+  std::string name = {};
   DType dtype = DType::u8;
-  Shape shape;
+  Shape shape = {};
   std::uint64_t offset = 0;
   std::uint64_t nbytes = 0;
 };

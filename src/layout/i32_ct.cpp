@@ -41,6 +41,7 @@ void unpack(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& code
 
 constinit const LayoutRow layout_i32_ct{.name = "i32_ct",
                                         .about = "2 to 7 bits a code in int32 words, as compressed-tensors packs them",
+                                        .file_suffix = "_packed",
                                         .storage_dtype = DType::i32,
                                         .refusal = refusal,
                                         .storage_shape = storage_shape,

@@ -23,6 +23,7 @@ void unpack(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& code
 
 constinit const LayoutRow layout_i8{.name = "i8",
                                     .about = "one signed byte a code",
+                                    .file_suffix = "",
                                     .storage_dtype = DType::i8,
                                     .refusal = refusal,
                                     .storage_shape = storage_shape,

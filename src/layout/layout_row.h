@@ -27,6 +27,9 @@ struct CodeMatrix {
 struct LayoutRow {
   std::string_view name;
   std::string_view about;
+  /// Behind a tensor's name in a file, for its codes. A layout with one does not show the tensor's shape, so the file
+  /// states it beside them (docs/formats/safetensors.rst).
+  std::string_view file_suffix;
   DType storage_dtype;
   /// Empty, or why a tensor of this scheme and shape does not fit.
   std::string (*refusal)(const Scheme& scheme, const Shape& shape);

@@ -28,6 +28,7 @@ void unpack(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& code
 
 constinit const LayoutRow layout_u1{.name = "u1",
                                     .about = "one bit a binary code",
+                                    .file_suffix = "",
                                     .storage_dtype = DType::u8,
                                     .refusal = refusal,
                                     .storage_shape = storage_shape,

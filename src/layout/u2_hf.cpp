@@ -62,6 +62,7 @@ void unpack(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& code
 
 constinit const LayoutRow layout_u2_hf{.name = "u2_hf",
                                        .about = "four ternary codes a byte, one scale, as Transformers stores BitNet",
+                                       .file_suffix = "",
                                        .storage_dtype = DType::u8,
                                        .refusal = refusal,
                                        .storage_shape = storage_shape,

@@ -1,0 +1,24 @@
+# What others wrote: found on the machine first, fetched where there is internet otherwise.
+include(FetchContent)
+
+FetchContent_Declare(nlohmann_json
+  GIT_REPOSITORY https://github.com/nlohmann/json GIT_TAG v3.11.3 GIT_SHALLOW ON
+  FIND_PACKAGE_ARGS 3.11)
+FetchContent_MakeAvailable(nlohmann_json)
+
+if(BNQ_BUILD_CLI)
+  FetchContent_Declare(CLI11
+    GIT_REPOSITORY https://github.com/CLIUtils/CLI11 GIT_TAG v2.4.2 GIT_SHALLOW ON
+    FIND_PACKAGE_ARGS 2.1)
+  FetchContent_MakeAvailable(CLI11)
+endif()
+
+if(BNQ_BUILD_TESTS)
+  set(INSTALL_GTEST OFF)
+  FetchContent_Declare(GTest
+    GIT_REPOSITORY https://github.com/google/googletest GIT_TAG v1.14.0 GIT_SHALLOW ON
+    FIND_PACKAGE_ARGS 1.12 NAMES GTest)
+  FetchContent_MakeAvailable(GTest)
+endif()
+
+find_package(Threads REQUIRED)

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "io/file_form.h"
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace bnq::detail {
+
+/// What a file holds as its user sees it: quantized tensors (each of several entries) and plain ones.
+struct Contents {
+  std::vector<FileForm> quantized;  ///< by name
+  std::map<std::string, safetensors::Entry> plain;
+  std::string version;  ///< of the bnq that wrote it; empty for a foreign file
+
+  [[nodiscard]] const FileForm* find_quantized(const std::string& name) const;
+};
+
+/// Throws `bad_content` when the bnq entry of the metadata is broken or two tensors claim one name.
+[[nodiscard]] Contents contents_of(const safetensors::Reader& reader);
+
+/// Throws `bad_content` naming tensor and cure when the file already holds low-bit tensors, of bnq or of others.
+void require_not_packed(const safetensors::Reader& reader, const Contents& contents);
+
+/// Throws `invalid_argument` when both are one file, also through links.
+void require_other_file(const std::filesystem::path& in, const std::filesystem::path& out);
+
+}  // namespace bnq::detail

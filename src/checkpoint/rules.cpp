@@ -1,0 +1,111 @@
+#include "checkpoint/rules.h"
+
+#include "core/fail.h"
+
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <string_view>
+
+namespace bnq::detail {
+namespace {
+
+// What a name that is no linear weight's holds, in lower case. An embedding table is looked up, not multiplied.
+constexpr std::array<std::string_view, 4> embedding_words{"embed", "wte", "wpe", "shared"};
+constexpr std::array<std::string_view, 2> other_words{"norm", "relative_attention_bias"};
+constexpr std::string_view head_word = "lm_head";
+
+std::optional<Scheme> parse_or_keep(const std::string& text) {
+  if (text.empty() || text == "keep") return std::nullopt;
+  return Scheme::parse(text);
+}
+
+bool matches(const std::string& pattern, const std::string& name) {
+  return ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+}
+
+bool is_literal(const std::string& pattern) { return pattern.find_first_of("*?[") == std::string::npos; }
+
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+template <std::size_t count>
+bool holds_any(const std::string& text, const std::array<std::string_view, count>& words) {
+  return std::ranges::any_of(words, [&](std::string_view word) { return text.find(word) != std::string::npos; });
+}
+
+Decision keep(std::string why) { return {std::nullopt, "kept: " + std::move(why)}; }
+
+Decision follow(const std::optional<Scheme>& scheme, const std::string& what) {
+  return scheme ? Decision{scheme, what} : keep(what);
+}
+
+std::string not_quantized(DType dtype) { return std::string(name(dtype)) + " is not quantized"; }
+
+}  // namespace
+
+Rules::Rules(const QuantizeOptions& options)
+    : scheme_(Scheme::parse(options.scheme)),
+      embeddings_(parse_or_keep(options.embeddings)),
+      head_(parse_or_keep(options.head)) {
+  for (const Rule& rule : options.rules) {
+    if (rule.pattern.empty() || rule.scheme.empty()) {
+      fail(ErrorKind::invalid_argument, {.where = "rule '" + printable(rule.pattern + "=" + rule.scheme) + "'",
+                                         .what = "is incomplete",
+                                         .need = "PATTERN=SCHEME, or PATTERN=keep"});
+    }
+    rules_.push_back({.pattern = rule.pattern,
+                      .text = rule.pattern + "=" + rule.scheme,
+                      .scheme = parse_or_keep(rule.scheme),
+                      .refused = {}});
+  }
+}
+
+Decision Rules::decide(const Candidate& tensor) {
+  Parsed* last = nullptr;
+  for (Parsed& rule : rules_) {
+    if (!matches(rule.pattern, tensor.name)) continue;
+    if (is_quantizable(tensor.dtype) || !rule.scheme) {
+      ++rule.hits;
+    } else if (rule.refused.empty()) {
+      rule.refused = tensor.name;
+    }
+    last = &rule;
+  }
+  if (!is_quantizable(tensor.dtype)) return keep(not_quantized(tensor.dtype));
+  if (last == nullptr) return decide_by_name(tensor);
+  return follow(last->scheme, "rule '" + printable(last->text) + "'");
+}
+
+Decision Rules::decide_by_name(const Candidate& tensor) const {
+  const std::string name = lower(tensor.name);
+  if (!name.ends_with(".weight")) return keep("not named *.weight");
+  if (tensor.axes != 2) return keep(std::to_string(tensor.axes) + "-d");
+  if (holds_any(name, other_words)) return keep("norm or bias table");
+  if (name.find(head_word) != std::string::npos) return follow(head_, "head");
+  if (holds_any(name, embedding_words)) return follow(embeddings_, "embedding");
+  return {scheme_, "linear weight"};
+}
+
+std::vector<RuleHits> Rules::hits() const {
+  std::vector<RuleHits> hits;
+  for (const Parsed& rule : rules_) hits.push_back({rule.text, rule.hits});
+  return hits;
+}
+
+void Rules::require_followed() const {
+  for (const Parsed& rule : rules_) {
+    if (rule.refused.empty() || (rule.hits > 0 && !is_literal(rule.pattern))) continue;
+    fail(ErrorKind::invalid_argument, {.where = "rule '" + printable(rule.text) + "'",
+                                       .what = "asks to quantize '" + printable(rule.refused) + "'",
+                                       .got = "an integer or f64 tensor",
+                                       .need = "f32, f16 or bf16",
+                                       .cure = "take the rule away; such tensors are copied"});
+  }
+}
+
+}  // namespace bnq::detail

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <bnq/checkpoint.h>
+
+namespace bnq::detail {
+
+/// Fills in what follows from the tensors: worst and median SQNR, lossless, reproduced, gates_met, and the verdict.
+void summarize(Verification& verification);
+
+}  // namespace bnq::detail

@@ -1,0 +1,98 @@
+#include <bnq/checkpoint.h>
+#include <bnq/quantize.h>
+
+#include "checkpoint/contents.h"
+#include "checkpoint/verdict.h"
+#include "checkpoint/work.h"
+#include "core/fail.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+namespace bnq {
+namespace {
+
+using detail::FileForm;
+using safetensors::Entry;
+using safetensors::Reader;
+
+/// Equal bits: a stored scale of -0 is not the scale that quantizing gives.
+template <typename T>
+bool same_bits(std::span<const T> a, std::span<const T> b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
+}
+
+bool misses(const Gates& gates, const Report& report) {
+  return (gates.min_sqnr_db && report.sqnr_db < *gates.min_sqnr_db) ||
+         (gates.min_cosine && report.cosine < *gates.min_cosine);
+}
+
+void require_same_tensor(const Reader& quantized, const Entry& entry, const FileForm& form) {
+  if (entry.shape == form.shape && entry.dtype == form.dtype) return;
+  detail::fail(ErrorKind::bad_content, {.where = detail::in_file(quantized.path(), form.name),
+                                        .what = "was quantized from another tensor",
+                                        .got = std::string(name(form.dtype)) + " " + to_string(form.shape),
+                                        .need = std::string(name(entry.dtype)) + " " + to_string(entry.shape)});
+}
+
+VerifiedTensor verify_quantized(const Reader& original, const Entry& entry, const Reader& quantized,
+                                const FileForm& form) {
+  require_same_tensor(quantized, entry, form);
+  VerifiedTensor tensor{.name = entry.name, .scheme = form.scheme, .bytes_before = entry.nbytes};
+  for (const Entry& part : form.parts()) tensor.bytes_after += part.nbytes;
+  const QuantizedTensor stored = detail::read_quantized(quantized, form);
+  try {
+    const QuantizedTensor again = quantize(original.view(entry), form.scheme);
+    tensor.reproduced = same_bits(stored.codes(), again.codes()) && same_bits(stored.scales(), again.scales());
+    tensor.report = report(original.view(entry), stored);
+    tensor.report->floored_granules = again.counts().floored_granules;
+    tensor.report->prequantized_granules = again.counts().prequantized_granules;
+  } catch (const Error& error) {
+    throw Error(error.kind(), detail::in_file(original.path(), entry.name) + ": " + error.what());
+  }
+  return tensor;
+}
+
+VerifiedTensor verify_copy(const Reader& original, const Entry& entry, const Reader& quantized, const Entry& copy) {
+  VerifiedTensor tensor{.name = entry.name, .bytes_before = entry.nbytes, .bytes_after = copy.nbytes};
+  tensor.reproduced =
+      entry.dtype == copy.dtype && entry.shape == copy.shape && same_bits(original.bytes(entry), quantized.bytes(copy));
+  return tensor;
+}
+
+}  // namespace
+
+Verification verify_checkpoint(const std::filesystem::path& original_path, const std::filesystem::path& quantized_path,
+                               const Gates& gates, const Progress& progress) {
+  const Reader original(original_path);
+  const Reader quantized(quantized_path);
+  const detail::Contents contents = detail::contents_of(quantized);
+  Verification v;
+  v.file_bytes_before = original.file_bytes();
+  v.file_bytes_after = quantized.file_bytes();
+  detail::ProgressCounter counter(progress, original.file_bytes());
+  for (const Entry& entry : original.tensors()) {
+    const FileForm* const form = contents.find_quantized(entry.name);
+    const auto copy = contents.plain.find(entry.name);
+    if (form != nullptr) {
+      v.tensors.push_back(verify_quantized(original, entry, quantized, *form));
+      v.tensors.back().gate_missed = misses(gates, *v.tensors.back().report);
+    } else if (copy != contents.plain.end()) {
+      v.tensors.push_back(verify_copy(original, entry, quantized, copy->second));
+    } else {
+      v.missing.push_back(entry.name);
+    }
+    counter.add(entry.nbytes);
+  }
+  for (const FileForm& form : contents.quantized) {
+    if (original.find(form.name) == nullptr) v.extra.push_back(form.name);
+  }
+  for (const auto& [name, entry] : contents.plain) {
+    if (original.find(name) == nullptr) v.extra.push_back(name);
+  }
+  detail::summarize(v);
+  return v;
+}
+
+}  // namespace bnq

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <bnq/checkpoint.h>
+
+#include "core/fail.h"
+#include "io/file_form.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bnq::detail {
+
+/// A plan, and what carrying it out needs.
+struct Work {
+  safetensors::Reader reader;
+  Plan plan = {};
+  std::vector<std::optional<FileForm>> forms = {};  ///< one a planned tensor; empty: copied
+  std::vector<safetensors::Entry> entries = {};     ///< of the output
+  safetensors::Metadata metadata = {};              ///< of the output
+};
+
+/// Throws as `plan_checkpoint` does.
+[[nodiscard]] Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options);
+
+/// Tells a caller how far the work is; throws `interrupted` when the caller wants it to stop.
+class ProgressCounter {
+ public:
+  ProgressCounter(const Progress& progress, std::uint64_t total_bytes)
+      : progress_(progress), total_bytes_(total_bytes) {
+    add(0);
+  }
+
+  void add(std::uint64_t bytes) {
+    done_bytes_ += bytes;
+    if (!progress_ || progress_(done_bytes_, total_bytes_)) return;
+    fail(ErrorKind::interrupted, {.where = "stopped",
+                                  .what = "as asked, after " + std::to_string(done_bytes_) + " of " +
+                                          std::to_string(total_bytes_) + " bytes; nothing was written"});
+  }
+
+ private:
+  const Progress& progress_;
+  std::uint64_t done_bytes_ = 0;
+  std::uint64_t total_bytes_;
+};
+
+}  // namespace bnq::detail

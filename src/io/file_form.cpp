@@ -1,0 +1,109 @@
+#include "io/file_form.h"
+
+#include "core/fail.h"
+#include "io/system_call.h"
+
+#include <cstring>
+#include <utility>
+
+namespace bnq::detail {
+namespace {
+
+using safetensors::Entry;
+using safetensors::Reader;
+
+std::string described(DType dtype, const Shape& shape) { return std::string(name(dtype)) + " " + to_string(shape); }
+
+/// The entry `need` of the file, if it is there as the form says.
+std::span<const std::byte> part_bytes(const Reader& reader, const FileForm& form, const Entry& need) {
+  const Entry* const entry = reader.find(need.name);
+  const std::string where = in_file(reader.path(), form.name);
+  if (entry == nullptr) {
+    fail(ErrorKind::bad_content, {.where = where,
+                                  .what = "a part is missing",
+                                  .need = "'" + printable(need.name) + "', " + described(need.dtype, need.shape)});
+  }
+  if (entry->dtype != need.dtype || entry->shape != need.shape) {
+    fail(ErrorKind::bad_content, {.where = where,
+                                  .what = "'" + printable(need.name) + "' does not fit " + form.scheme.to_string() +
+                                          " " + to_string(form.shape) + " in layout " + std::string(form.layout.name()),
+                                  .got = described(entry->dtype, entry->shape),
+                                  .need = described(need.dtype, need.shape)});
+  }
+  return reader.bytes(*entry);
+}
+
+Tensor tensor_of(DType dtype, const Shape& shape, std::span<const std::byte> bytes) {
+  Tensor tensor(dtype, shape);
+  if (!bytes.empty()) std::memcpy(tensor.bytes().data(), bytes.data(), bytes.size());
+  return tensor;
+}
+
+/// Runs `read`; what the data did wrong is reported as bad content of this file and tensor.
+template <typename Read>
+auto blaming_file(const Reader& reader, const FileForm& form, const Read& read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    throw Error(ErrorKind::bad_content, in_file(reader.path(), form.name) + ": " + error.what());
+  }
+}
+
+}  // namespace
+
+std::vector<Entry> FileForm::parts() const {
+  std::vector<Entry> entries;
+  entries.push_back(
+      {.name = codes_name(), .dtype = layout.storage_dtype(), .shape = layout.storage_shape(scheme, shape)});
+  entries.push_back({.name = scales_name(), .dtype = DType::f32, .shape = scales_shape(shape, scheme.granularity())});
+  if (states_shape()) {
+    entries.push_back({.name = shape_name(), .dtype = DType::i64, .shape = {static_cast<std::int64_t>(shape.size())}});
+  }
+  for (Entry& entry : entries) {
+    entry.nbytes = static_cast<std::uint64_t>(element_count(entry.shape)) * size_bytes(entry.dtype);
+  }
+  return entries;
+}
+
+FileForm file_form(std::string name, const Scheme& scheme, DType dtype, Shape shape) {
+  for (const Layout& layout : Layout::all()) {
+    if (layout.refusal(scheme, shape).empty()) return {std::move(name), scheme, layout, dtype, std::move(shape)};
+  }
+  fail(ErrorKind::unsupported, {.where = "tensor '" + printable(name) + "'",
+                                .what = "no layout holds " + scheme.to_string() + " " + to_string(shape)});
+}
+
+void write_tensor(safetensors::Writer& writer, const FileForm& form, const PackedTensor& packed) {
+  writer.write(form.codes_name(), packed.data());
+  writer.write(form.scales_name(), std::as_bytes(packed.scales()));
+  if (form.states_shape()) writer.write(form.shape_name(), std::as_bytes(std::span(form.shape)));
+}
+
+PackedTensor read_tensor(const Reader& reader, const FileForm& form) {
+  const std::vector<Entry> parts = form.parts();
+  const auto codes = part_bytes(reader, form, parts[0]);
+  Tensor scales = tensor_of(DType::f32, parts[1].shape, part_bytes(reader, form, parts[1]));
+  if (form.states_shape()) {
+    const auto stated = part_bytes(reader, form, parts[2]);
+    const auto need = std::as_bytes(std::span(form.shape));
+    if (std::memcmp(stated.data(), need.data(), need.size()) != 0) {
+      fail(ErrorKind::bad_content, {.where = in_file(reader.path(), form.name),
+                                    .what = "'" + printable(form.shape_name()) + "' disagrees with the bnq metadata",
+                                    .need = to_string(form.shape)});
+    }
+  }
+  return blaming_file(reader, form, [&] {
+    return PackedTensor(form.layout, form.scheme, form.dtype, form.shape, codes, reader.owner(), std::move(scales));
+  });
+}
+
+QuantizedTensor read_quantized(const Reader& reader, const FileForm& form) {
+  const PackedTensor packed = read_tensor(reader, form);
+  return blaming_file(reader, form, [&] { return unpack(packed); });
+}
+
+std::string in_file(const std::filesystem::path& path, const std::string& name) {
+  return text_of(path) + ": tensor '" + printable(name) + "'";
+}
+
+}  // namespace bnq::detail

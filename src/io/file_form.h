@@ -1,0 +1,47 @@
+#pragma once
+
+#include <bnq/layout.h>
+#include <bnq/safetensors.h>
+
+#include "layout/layout_row.h"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace bnq::detail {
+
+/// How one quantized tensor lies in a safetensors file (docs/formats/safetensors.rst): its codes in a layout under its
+/// own name (and the layout's suffix), its scales under NAME_scale, and where the layout hides it, its NAME_shape.
+struct FileForm {
+  std::string name;
+  Scheme scheme;
+  Layout layout;
+  DType dtype;  ///< of the float tensor it came from
+  Shape shape;
+
+  [[nodiscard]] std::string codes_name() const { return name + std::string(layout.row().file_suffix); }
+  [[nodiscard]] std::string scales_name() const { return name + "_scale"; }
+  [[nodiscard]] std::string shape_name() const { return name + "_shape"; }
+  [[nodiscard]] bool states_shape() const { return !layout.row().file_suffix.empty(); }
+
+  /// The entries of the file that belong to it.
+  [[nodiscard]] std::vector<safetensors::Entry> parts() const;
+};
+
+/// The form of a tensor that is to be written: the first layout of the table that holds it.
+[[nodiscard]] FileForm file_form(std::string name, const Scheme& scheme, DType dtype, Shape shape);
+
+void write_tensor(safetensors::Writer& writer, const FileForm& form, const PackedTensor& packed);
+
+/// Borrows the codes from the mapping. Throws `bad_content` naming file and tensor when a part is missing or has
+/// another dtype, shape or value than the form says.
+[[nodiscard]] PackedTensor read_tensor(const safetensors::Reader& reader, const FileForm& form);
+
+/// The same, as values.
+[[nodiscard]] QuantizedTensor read_quantized(const safetensors::Reader& reader, const FileForm& form);
+
+/// "FILE: tensor 'NAME'", made safe to print.
+[[nodiscard]] std::string in_file(const std::filesystem::path& path, const std::string& name);
+
+}  // namespace bnq::detail

@@ -1,0 +1,127 @@
+#include "io/metadata.h"
+
+#include <bnq/version.h>
+
+#include "core/fail.h"
+#include "io/system_call.h"
+
+#include <nlohmann/json.hpp>
+
+#include <utility>
+
+namespace bnq::detail {
+namespace {
+
+using nlohmann::json;
+
+constexpr int form_version = 1;  // raised when an older bnq could misread what is written
+constexpr int deepest = 4;       // {tensors: {name: {shape: [n]}}}
+
+json options_of(const QuantizeOptions& options) {
+  json rules = json::array();
+  for (const Rule& rule : options.rules) rules.push_back(rule.pattern + "=" + rule.scheme);
+  return {{"scheme", options.scheme}, {"rules", rules}, {"embeddings", options.embeddings}, {"head", options.head}};
+}
+
+json object_of(const FileForm& form) {
+  return {{"scheme", form.scheme.to_string()},
+          {"layout", form.layout.name()},
+          {"dtype", name(form.dtype)},
+          {"shape", form.shape}};
+}
+
+/// The bnq entry as a document, if it has one that is not absurd.
+json parsed(const std::string& where, const std::string& text) {
+  const auto refuse_depth = [&](int depth, json::parse_event_t /*event*/, json& /*value*/) {
+    if (depth > deepest) fail(ErrorKind::bad_content, {.where = where, .what = "is nested too deep"});
+    return true;
+  };
+  try {
+    return json::parse(text, refuse_depth);
+  } catch (const json::exception& error) {
+    fail(ErrorKind::bad_content, {.where = where, .what = "is not JSON", .got = printable(error.what())});
+  }
+}
+
+DType quantizable_dtype(const std::string& text) {
+  const auto dtype = parse_dtype(text);
+  if (dtype && is_quantizable(*dtype)) return *dtype;
+  fail(ErrorKind::bad_content,
+       {.where = "dtype", .what = "unknown", .got = "'" + printable(text) + "'", .need = "f32, f16 or bf16"});
+}
+
+FileForm form_of(const std::string& name, const json& object) {
+  const auto shape = object.at("shape").get<Shape>();
+  (void)element_count(shape);
+  FileForm form{name, Scheme::parse(object.at("scheme").get<std::string>()),
+                Layout::parse(object.at("layout").get<std::string>()),
+                quantizable_dtype(object.at("dtype").get<std::string>()), shape};
+  const std::string refusal = form.layout.refusal(form.scheme, form.shape);
+  if (refusal.empty()) return form;
+  fail(ErrorKind::bad_content,
+       {.where = "layout " + std::string(form.layout.name()), .what = "cannot hold this tensor: it " + refusal});
+}
+
+/// JSON numbers that are no whole numbers would be read as such.
+void require_whole_numbers(const json& shape) {
+  for (const json& extent : shape) {
+    if (!extent.is_number_integer()) throw Error(ErrorKind::bad_content, "shape: an extent is not a whole number");
+  }
+}
+
+FileForm stated_form(const std::string& where, const std::string& name, const json& object) {
+  const std::string here = where + ": '" + printable(name) + "'";
+  try {
+    require_whole_numbers(object.at("shape"));
+    return form_of(name, object);
+  } catch (const json::exception& error) {
+    fail(ErrorKind::bad_content, {.where = here, .what = "lacks what it needs", .got = printable(error.what())});
+  } catch (const Error& error) {
+    throw Error(ErrorKind::bad_content, here + ": " + error.what());
+  }
+}
+
+void require_known_form(const std::string& where, const json& document) {
+  const json& stated = document.at("form");
+  const auto form = stated.is_number_integer() ? stated.get<std::int64_t>() : 0;
+  if (form == form_version) return;
+  fail(ErrorKind::bad_content, {.where = where,
+                                .what = form > form_version ? "written by a newer bnq" : "has no valid 'form'",
+                                .got = "form " + std::to_string(form),
+                                .need = std::to_string(form_version),
+                                .cure = form > form_version ? "update bnq" : "the file is damaged"});
+}
+
+}  // namespace
+
+safetensors::Metadata metadata_of(safetensors::Metadata inherited, const std::vector<FileForm>& forms,
+                                  const QuantizeOptions* options) {
+  json tensors = json::object();
+  for (const FileForm& form : forms) tensors[form.name] = object_of(form);
+  json document = {{"version", BNQ_VERSION}, {"form", form_version}, {"tensors", std::move(tensors)}};
+  if (options != nullptr) document["options"] = options_of(*options);
+  // Rules come from a command line, which may hold any bytes.
+  inherited[metadata_key] = document.dump(-1, ' ', false, json::error_handler_t::replace);
+  inherited.try_emplace("format", "pt");  // Transformers opens no file without it
+  return inherited;
+}
+
+Stated read_metadata(const safetensors::Reader& reader) {
+  const auto entry = reader.metadata().find(metadata_key);
+  if (entry == reader.metadata().end()) return {};
+  const std::string where = text_of(reader.path()) + ": metadata '" + metadata_key + "'";
+  const json document = parsed(where, entry->second);
+  Stated stated;
+  try {
+    require_known_form(where, document);
+    stated.version = document.at("version").get<std::string>();
+    for (const auto& [name, object] : document.at("tensors").get_ref<const json::object_t&>()) {
+      stated.forms.push_back(stated_form(where, name, object));
+    }
+  } catch (const json::exception& error) {
+    fail(ErrorKind::bad_content, {.where = where, .what = "lacks what it needs", .got = printable(error.what())});
+  }
+  return stated;
+}
+
+}  // namespace bnq::detail

@@ -1,0 +1,192 @@
+#include "io/output_file.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <atomic>
+#include <cstdio>
+#include <utility>
+
+namespace bnq::detail {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* make_room = "make room there, or choose another folder";
+
+/// Where `path` leads to, link by link. A link to nothing leads to the file it would make.
+fs::path resolved(const fs::path& path) {
+  constexpr int most_links = 40;  // as Linux itself follows
+  fs::path at = path;
+  for (int links = 0; links < most_links; ++links) {
+    std::error_code error;
+    if (!fs::is_symlink(at, error)) return at;
+    const fs::path target = fs::read_symlink(at, error);
+    if (error) fail_io(path, "cannot follow the link", error.value());
+    at = at.parent_path() / target;
+  }
+  fail_io(path, "cannot follow the link", ELOOP);
+}
+
+void require_file_name(const fs::path& path) {
+  if (path.has_filename()) return;
+  fail(ErrorKind::invalid_argument,
+       {.where = "output", .what = "names no file", .got = "'" + text_of(path) + "'", .need = "a file name"});
+}
+
+/// Permissions of the file that will be replaced; nothing when there is none.
+struct Existing {
+  bool present = false;
+  mode_t mode = 0;
+};
+
+Existing look_at(const fs::path& path, bool replace) {
+  struct stat status = {};
+  if (::stat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) return {};
+    fail_io(path, "cannot write here", errno);
+  }
+  if (!S_ISREG(status.st_mode)) {
+    fail(ErrorKind::io, {.where = text_of(path),
+                         .what = "the output name is taken by something that is no regular file",
+                         .got = S_ISDIR(status.st_mode) ? "a folder" : "a device, pipe or socket",
+                         .need = "a file name"});
+  }
+  if (!replace) {
+    fail(ErrorKind::exists, {.where = text_of(path),
+                             .what = "the output is already there",
+                             .cure = "choose another name, or ask to replace it (--force, force=True)"});
+  }
+  return {true, status.st_mode & 07777};
+}
+
+/// Makes a new file of a name that nobody else has. The umask applies, as for any new file.
+Descriptor open_beside(const fs::path& path, fs::path& passing) {
+  static std::atomic<unsigned> counter{0};
+  constexpr int most_tries = 1000;
+  constexpr std::size_t longest_stem = 200;  // bytes; a file name has at most 255
+  for (int i = 0; i < most_tries; ++i) {
+    const std::string name = "." + path.filename().string().substr(0, longest_stem) + "." + std::to_string(::getpid()) +
+                             "-" + std::to_string(counter.fetch_add(1)) + ".part";
+    passing = path.parent_path() / name;
+    Descriptor file(::open(passing.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
+    if (file.open()) return file;
+    if (errno == EEXIST) continue;
+    const int error = errno;
+    passing.clear();
+    fail_io(path, error == ENOENT ? "the folder does not exist" : "cannot make a file in this folder", error,
+            error == ENOENT ? "make the folder first" : "");
+  }
+  passing.clear();
+  fail_io(path, "no free name for a passing file", EEXIST);
+}
+
+/// Writing past this limit would end the process with a signal.
+void require_below_limit(const fs::path& path, std::uint64_t size_bytes) {
+  struct rlimit limit = {};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+  if (size_bytes <= static_cast<std::uint64_t>(limit.rlim_cur)) return;
+  fail(ErrorKind::io, {.where = text_of(path),
+                       .what = "the output is larger than this process may write",
+                       .got = std::to_string(size_bytes) + " bytes",
+                       .need = std::to_string(limit.rlim_cur) + " or fewer",
+                       .cure = "raise the limit (ulimit -f)"});
+}
+
+/// For file systems that cannot reserve.
+void require_free_space(const fs::path& path, int file, std::uint64_t size_bytes) {
+  struct statvfs status = {};
+  if (::fstatvfs(file, &status) != 0) return;
+  const std::uint64_t free_blocks = size_bytes / status.f_frsize;
+  if (free_blocks <= status.f_bavail) return;
+  fail(ErrorKind::io, {.where = text_of(path),
+                       .what = "no space for the output",
+                       .got = std::to_string(status.f_bavail * status.f_frsize) + " bytes free",
+                       .need = std::to_string(size_bytes),
+                       .cure = make_room});
+}
+
+/// Refuses to replace, in one step, when the system can.
+int rename_new(const fs::path& from, const fs::path& to) {
+#if defined(__linux__)
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return errno;
+#endif
+  if (::access(to.c_str(), F_OK) == 0) return EEXIST;
+  return ::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
+}
+
+/// A rename is on the disk when its folder is. Some file systems cannot flush a folder; the data is safe all the same.
+void flush_folder(const fs::path& folder) {
+  const Descriptor file(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
+  if (file.open()) (void)::fsync(file.number());
+}
+
+}  // namespace
+
+OutputFile::OutputFile(const fs::path& path, std::uint64_t size_bytes, bool replace)
+    : path_(resolved(path)), replace_(replace) {
+  require_file_name(path_);
+  const Existing existing = look_at(path_, replace);
+  require_below_limit(path_, size_bytes);
+  file_ = open_beside(path_, passing_);
+  try {
+    if (existing.present && ::fchmod(file_.number(), existing.mode) != 0)
+      fail_io(path_, "cannot set permissions", errno);
+    reserve(size_bytes);
+  } catch (...) {  // the destructor of an object that was not made does not run
+    (void)::unlink(passing_.c_str());
+    throw;
+  }
+}
+
+OutputFile::OutputFile(OutputFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      passing_(std::exchange(other.passing_, {})),
+      file_(std::move(other.file_)),
+      replace_(other.replace_) {}
+
+OutputFile::~OutputFile() {
+  if (!passing_.empty()) (void)::unlink(passing_.c_str());
+}
+
+void OutputFile::reserve(std::uint64_t size_bytes) {
+  const auto size = static_cast<off_t>(size_bytes);
+  if (size == 0) return;
+#if defined(__linux__)
+  if (::fallocate(file_.number(), 0, 0, size) == 0) return;
+  if (errno == ENOSPC) fail_io(path_, "no space for " + std::to_string(size_bytes) + " bytes", errno, make_room);
+  if (errno != EOPNOTSUPP && errno != ENOSYS) fail_io(path_, "cannot reserve space", errno);
+#endif
+  require_free_space(path_, file_.number(), size_bytes);
+  if (::ftruncate(file_.number(), size) != 0) fail_io(path_, "cannot set the size of the file", errno);
+}
+
+void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(file_.number(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail_io(path_, "cannot write", errno, errno == ENOSPC ? make_room : "");
+    offset += static_cast<std::uint64_t>(written);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+}
+
+void OutputFile::commit() {
+  if (::fsync(file_.number()) != 0) fail_io(path_, "cannot flush the file to the disk", errno);
+  if (!file_.close()) fail_io(path_, "cannot close the file", errno);
+  int error = 0;
+  if (replace_) {
+    error = ::rename(passing_.c_str(), path_.c_str()) == 0 ? 0 : errno;
+  } else {
+    error = rename_new(passing_, path_);
+  }
+  if (error == EEXIST) (void)look_at(path_, false);
+  if (error != 0) fail_io(path_, "cannot give the file its name", error);
+  passing_.clear();
+  flush_folder(path_.parent_path());
+}
+
+}  // namespace bnq::detail
