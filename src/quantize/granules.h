@@ -34,7 +34,8 @@ class Granules {
   /// Granules that make a part of work worth a thread.
   [[nodiscard]] std::int64_t grain() const {
     constexpr std::int64_t elems_a_thread = 1 << 16;
-    return step_ == 0 ? 1 : std::max<std::int64_t>(1, elems_a_thread / std::min(step_, line_));
+    const std::int64_t elems = std::min(step_, line_);  // 0 when the tensor has no elements
+    return elems == 0 ? 1 : std::max<std::int64_t>(1, elems_a_thread / elems);
   }
 
  private:
