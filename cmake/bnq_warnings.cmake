@@ -1,5 +1,5 @@
 # Settings for bnq's own targets. Arithmetic first: no contraction of a*b+c and no fast-math, so that a product has the
-# same bits on every CPU (docs/schemes.md).
+# same bits on every CPU (docs/schemes.rst).
 function(bnq_target_settings target)
   target_compile_features(${target} PUBLIC cxx_std_20)
   set_target_properties(${target} PROPERTIES

@@ -15,7 +15,7 @@ namespace bnq {
 
 /// y = x Wᵀ + bias with low-bit weights [N, K] and activations quantized to int8 per token inside.
 ///
-/// acc is the exact int32 sum of code * code, then, in float32 and this order (docs/schemes.md, "Product"):
+/// acc is the exact int32 sum of code * code, then, in float32 and this order (docs/schemes.rst, "Product"):
 ///   tensor and row scales:  y = (float(acc) * weight_scale) * activation_scale + bias
 ///   group scales:           y = (float(acc_0) * s_0 + float(acc_1) * s_1 + …, left to right) * activation_scale + bias
 /// and one rounding to the dtype of x. Every kernel, tile and thread count gives these bits. A token that holds NaN or

@@ -9,7 +9,7 @@
 
 namespace bnq {
 
-/// Tensor to codes and scales, by the scheme's formula (docs/schemes.md). The result is the same on every CPU, for
+/// Tensor to codes and scales, by the scheme's formula (docs/schemes.rst). The result is the same on every CPU, for
 /// every thread count, and whatever the caller's floating-point control state.
 ///
 /// Throws `unsupported` unless the dtype is f32, f16 or bf16; `bad_content` naming the first NaN or infinity.

@@ -36,7 +36,7 @@ struct BNQ_EXPORT Granularity {
 /// Mathematics: levels, scale rule, granularity. No bytes, no instructions.
 ///
 /// A scheme has one text name, `rule:granularity`, used in code, files, messages and on the command line:
-/// `int8-absmax:row`, `ternary-absmean:tensor`, `int4-absmax:group(64)`. docs/schemes.md has each formula.
+/// `int8-absmax:row`, `ternary-absmean:tensor`, `int4-absmax:group(64)`. docs/schemes.rst has each formula.
 class BNQ_EXPORT Scheme {
  public:
   /// Reads a full name, or a short one with the default granularity: "8" … "2", "1.58", "ternary", "1", "binary",

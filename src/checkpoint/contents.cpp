@@ -42,6 +42,7 @@ Contents contents_of(const Reader& reader) {
       if (taken.insert(part.name).second) continue;
       fail(ErrorKind::bad_content, {.where = in_file(reader.path(), part.name), .what = "belongs to two tensors"});
     }
+    require_parts(reader, form);
   }
   for (const Entry& entry : reader.tensors()) {
     if (taken.contains(entry.name)) continue;

@@ -18,7 +18,8 @@ struct Contents {
   [[nodiscard]] const FileForm* find_quantized(const std::string& name) const;
 };
 
-/// Throws `bad_content` when the bnq entry of the metadata is broken or two tensors claim one name.
+/// Throws `bad_content` when the bnq entry of the metadata is broken, a part of a tensor is missing or does not fit, or
+/// two tensors claim one name.
 [[nodiscard]] Contents contents_of(const safetensors::Reader& reader);
 
 /// Throws `bad_content` naming tensor and cure when the file already holds low-bit tensors, of bnq or of others.

@@ -41,16 +41,27 @@ bool few_levels(const Verification& v) {
   return std::ranges::any_of(v.tensors, [](const VerifiedTensor& t) { return t.scheme && t.scheme->max_code() == 1; });
 }
 
+/// A good median hides a few tensors that lose much.
+std::string outliers(const Verification& v) {
+  const auto loses = [](const VerifiedTensor& t) { return t.report && t.report->sqnr_db < large_loss_db; };
+  const auto count = std::ranges::count_if(v.tensors, loses);
+  if (count == 0) return {};
+  char limit[16];
+  std::snprintf(limit, sizeof limit, "%.0f dB", large_loss_db);
+  return " BUT " + std::to_string(count) + (count == 1 ? " tensor loses" : " tensors lose") + " much more, below " +
+         limit + "; one is enough to break a model.";
+}
+
 std::string quality(const Verification& v) {
   if (!v.median_sqnr_db) return "Nothing is quantized; every tensor is a plain copy.";
   if (v.lossless) return "Lossless: every tensor comes back exactly.";
   const double db = *v.median_sqnr_db;
   const std::string figures =
       "median SQNR " + decibel(db) + ", worst " + decibel(*v.worst_sqnr_db) + " (" + printable(v.worst_name) + ")";
-  if (db >= near_lossless_db) return "Near lossless: " + figures + ".";
+  if (db >= near_lossless_db) return "Near lossless: " + figures + "." + outliers(v);
   const std::string share = error_share(db) + " of a weight matrix's energy is error";
   if (db >= large_loss_db) {
-    return "Some loss: " + figures + "; " + share + " in the median. Test the model on your own task.";
+    return "Some loss: " + figures + "; " + share + " in the median. Test the model on your own task." + outliers(v);
   }
   return "LARGE LOSS: " + figures + "; " + share + " in the median. " +
          (few_levels(v) ? "These weights were not trained to be ternary or binary, and the model will most likely "

@@ -74,6 +74,7 @@ std::int64_t depth_of(const Shape& shape) { return shape.empty() ? 1 : shape.bac
 
 std::int64_t element_count(const Shape& shape) {
   bool empty = false;
+  std::int64_t count = 1;  // of the extents that are not 0, since rows() multiplies them whatever the others are
   for (const std::int64_t extent : shape) {
     if (extent < 0) {
       detail::fail(ErrorKind::invalid_argument, {.where = "shape " + to_string(shape),
@@ -82,18 +83,14 @@ std::int64_t element_count(const Shape& shape) {
                                                  .need = "0 or more"});
     }
     empty = empty || extent == 0;
-  }
-  if (empty) return 0;
-  std::int64_t count = 1;
-  for (const std::int64_t extent : shape) {
-    const auto product = detail::checked_mul(count, extent);
+    const auto product = detail::checked_mul(count, extent == 0 ? 1 : extent);
     if (!product) {
       detail::fail(ErrorKind::invalid_argument,
                    {.where = "shape " + to_string(shape), .what = "too many elements", .need = "fewer than 2^63"});
     }
     count = *product;
   }
-  return count;
+  return empty ? 0 : count;
 }
 
 std::string to_string(const Shape& shape) {

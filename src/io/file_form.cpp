@@ -73,6 +73,10 @@ FileForm file_form(std::string name, const Scheme& scheme, DType dtype, Shape sh
                                 .what = "no layout holds " + scheme.to_string() + " " + to_string(shape)});
 }
 
+void require_parts(const Reader& reader, const FileForm& form) {
+  for (const Entry& part : form.parts()) (void)part_bytes(reader, form, part);
+}
+
 void write_tensor(safetensors::Writer& writer, const FileForm& form, const PackedTensor& packed) {
   writer.write(form.codes_name(), packed.data());
   writer.write(form.scales_name(), std::as_bytes(packed.scales()));

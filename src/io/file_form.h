@@ -32,6 +32,10 @@ struct FileForm {
 /// The form of a tensor that is to be written: the first layout of the table that holds it.
 [[nodiscard]] FileForm file_form(std::string name, const Scheme& scheme, DType dtype, Shape shape);
 
+/// Throws `bad_content` naming file and tensor when a part is missing or has another dtype or shape than the form says.
+/// Looks at the header only: no size that the form states is used before this.
+void require_parts(const safetensors::Reader& reader, const FileForm& form);
+
 void write_tensor(safetensors::Writer& writer, const FileForm& form, const PackedTensor& packed);
 
 /// Borrows the codes from the mapping. Throws `bad_content` naming file and tensor when a part is missing or has

@@ -1,5 +1,5 @@
 // int8 … int2, symmetric: Q = 2^(b-1) - 1, scale = max(absmax / Q, 2^-126), code = clamp(rint(w / scale), -Q, Q).
-// The division is a true one: multiplying by 1 / scale would change codes (docs/schemes.md).
+// The division is a true one: multiplying by 1 / scale would change codes (docs/schemes.rst).
 
 #include "core/rounding.h"
 #include "quantize/scheme_row.h"

@@ -21,7 +21,7 @@ struct Statistics {
 };
 
 /// Statistics of elements [begin, begin + count) in row-major order. Float64 sums have one written order
-/// (docs/schemes.md, "Means"), so they do not depend on threads or instruction sets. Large ranges use several threads.
+/// (docs/schemes.rst, "Means"), so they do not depend on threads or instruction sets. Large ranges use several threads.
 [[nodiscard]] Statistics gather_statistics(const TensorView& view, std::int64_t begin, std::int64_t count);
 
 }  // namespace bnq::detail
