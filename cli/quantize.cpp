@@ -1,0 +1,129 @@
+#include "plan_text.h"
+#include "run_options.h"
+#include "table.h"
+#include "verb.h"
+
+#include <bnq/checkpoint.h>
+#include <bnq/error.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace bnq::cli {
+namespace {
+
+struct Arguments {
+  std::string in;
+  std::string out;
+  QuantizeOptions options;
+  std::vector<std::string> rule_texts;
+  std::vector<std::string> keep_patterns;
+  std::vector<std::string> only_patterns;
+  bool dry_run = false;
+  RunOptions run;
+};
+
+[[noreturn]] void usage(const std::string& message) {
+  throw Error(ErrorKind::invalid_argument, "quantize: " + message);
+}
+
+/// 'PATTERN=SCHEME'. No scheme holds a '=', so a pattern may.
+Rule parse_rule(const std::string& text) {
+  const std::size_t at = text.rfind('=');
+  if (at == std::string::npos || at == 0 || at + 1 == text.size()) {
+    usage("--rule is not complete (got '" + printable(text) + "', need PATTERN=SCHEME, e.g. '*.mlp.*=ternary')");
+  }
+  return {text.substr(0, at), text.substr(at + 1)};
+}
+
+/// The rules in the order of the command line; --only stands before all of them.
+std::vector<Rule> rules_of(const CLI::App& verb, const Arguments& arguments) {
+  std::vector<Rule> rules;
+  if (!arguments.only_patterns.empty()) rules.push_back({"*", "keep"});
+  for (const std::string& pattern : arguments.only_patterns) rules.push_back({pattern, arguments.options.scheme});
+  auto rule = arguments.rule_texts.begin();
+  auto keep = arguments.keep_patterns.begin();
+  for (const CLI::Option* option : verb.parse_order()) {
+    if (option->check_lname("rule")) rules.push_back(parse_rule(*rule++));
+    if (option->check_lname("keep")) rules.push_back({*keep++, "keep"});
+  }
+  return rules;
+}
+
+void check_out(const Arguments& arguments) {
+  if (arguments.out.empty() && !arguments.dry_run) usage("OUT is missing; name the file to write, or use --dry-run");
+  if (arguments.dry_run && !arguments.options.replace && !arguments.out.empty() &&
+      std::filesystem::exists(std::filesystem::symlink_status(arguments.out))) {
+    warn("quantize: " + printable(arguments.out) + " exists; without --dry-run this needs --force");
+  }
+}
+
+Plan carry_out(const Arguments& arguments, QuantizeOptions options) {
+  ProgressBar bar = arguments.run.start("quantizing");
+  options.progress = bar.callback();
+  if (arguments.dry_run) return plan_checkpoint(arguments.in, options);
+  return quantize_checkpoint(arguments.in, arguments.out, options);
+}
+
+Outcome run(const CLI::App& verb, const Arguments& arguments) {
+  QuantizeOptions options = arguments.options;
+  options.rules = rules_of(verb, arguments);
+  check_out(arguments);
+  const Plan plan = carry_out(arguments, options);
+  for (const std::string& warning : plan.warnings) warn(warning);
+  if (arguments.run.json) return {to_json(plan) + "\n"};
+  if (arguments.dry_run) {
+    return {plan_table(plan) + "\n" + plan_totals(plan, {{"dry run", "nothing was written"}})};
+  }
+  return {
+      plan_totals(plan, {{"written", printable(arguments.out)}, {"next", "`bnq verify IN OUT` measures the loss"}})};
+}
+
+/// An option that takes one value each time it is given.
+void add_repeated(CLI::App& verb, const std::string& name, std::vector<std::string>& values, const std::string& about) {
+  verb.add_option(name, values, about)->allow_extra_args(false);
+}
+
+void add_choices(CLI::App& verb, Arguments& arguments) {
+  QuantizeOptions& options = arguments.options;
+  verb.add_option("--scheme", options.scheme, "For linear weights; 8 unless given, all by `bnq --help`")
+      ->type_name("SCHEME");
+  verb.add_option("--embeddings", options.embeddings, "Also quantize embedding tables")->type_name("SCHEME");
+  verb.add_option("--head", options.head, "Also quantize lm_head")->type_name("SCHEME");
+  add_repeated(verb, "--rule", arguments.rule_texts, "Tensors whose name matches get this scheme, or keep");
+  add_repeated(verb, "--keep", arguments.keep_patterns, "Short for --rule 'PATTERN=keep'");
+  add_repeated(verb, "--only", arguments.only_patterns,
+               "Keep what does not match. Short for --rule '*=keep' and\n--rule 'PATTERN=<scheme>' before all others");
+  verb.get_option("--rule")->type_name("PATTERN=SCHEME");
+  verb.get_option("--keep")->type_name("PATTERN");
+  verb.get_option("--only")->type_name("PATTERN");
+}
+
+}  // namespace
+
+Verb add_quantize(CLI::App& bnq) {
+  CLI::App* verb = bnq.add_subcommand("quantize", "Turn the float weights of a file into low-bit integers");
+  const auto arguments = std::make_shared<Arguments>();
+  verb->add_option("IN", arguments->in, "A safetensors file with f32, f16 or bf16 weights")
+      ->required()
+      ->option_text(" ");
+  verb->add_option("OUT", arguments->out, "The file to write; may be left out with --dry-run")->option_text(" ");
+  add_choices(*verb, *arguments);
+  verb->add_flag("--dry-run", arguments->dry_run, "Show what would be done and the exact sizes; write nothing");
+  verb->add_flag("--strict", arguments->options.strict, "A rule that hits nothing is an error, not a warning");
+  verb->add_flag("--force", arguments->options.replace, "Replace OUT if it exists");
+  arguments->run.add_to(*verb);
+  verb->footer(
+      "Patterns are shell wildcards (* ? []) over whole tensor names; put them in quotes. The last --rule or\n"
+      "--keep that matches wins. Without a rule only linear weights are quantized. A rule, and --only, reaches\n"
+      "whatever its pattern matches, biases and norms too; a pattern that ends in '.weight' leaves biases out.\n\n"
+      "Examples:\n"
+      "  bnq quantize model.safetensors small.safetensors --scheme 8 --embeddings 8\n"
+      "  bnq quantize model.safetensors small.safetensors --scheme 4 --keep '*.0.*' --rule '*.value.weight=8'\n"
+      "  bnq quantize model.safetensors --scheme ternary --dry-run");
+  return {verb, [verb, arguments] { return run(*verb, *arguments); }};
+}
+
+}  // namespace bnq::cli

@@ -1,0 +1,140 @@
+#include "run_options.h"
+#include "table.h"
+#include "verb.h"
+
+#include <bnq/checkpoint.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+namespace bnq::cli {
+namespace {
+
+struct Arguments {
+  std::string original;
+  std::string quantized;
+  Gates gates;
+  RunOptions run;
+};
+
+std::string decibel(double sqnr_db) { return sqnr_db > 1e9 ? "lossless" : number("%.2f", sqnr_db); }
+
+std::string notes(const VerifiedTensor& tensor) {
+  std::string text;
+  const auto add = [&](const std::string& note) { text += (text.empty() ? "" : ", ") + note; };
+  if (tensor.gate_missed) add("gate missed");
+  if (!tensor.reproduced) add("not what bnq computes");
+  return text;
+}
+
+std::string table_of(const Verification& verification) {
+  using enum Table::Align;
+  Table table({{"SQNR dB", right},
+               {"cosine", right},
+               {"max error", right},
+               {"zeros", right},
+               {"saturated", right},
+               {"floored", right},
+               {"bits/weight", right},
+               {"scheme", left},
+               {"notes", left},
+               {"name", left}});
+  for (const VerifiedTensor& tensor : verification.tensors) {
+    if (!tensor.report) continue;
+    const Report& report = *tensor.report;
+    table.add({decibel(report.sqnr_db), number("%.6f", report.cosine), number("%.3g", report.max_abs_error),
+               percent(report.zero_share), percent(report.saturated_share),
+               grouped(static_cast<std::uint64_t>(report.floored_granules)), number("%.2f", report.bits_per_weight),
+               tensor.scheme ? tensor.scheme->to_string() : "", notes(tensor), printable(tensor.name)});
+  }
+  return table.text();
+}
+
+std::string differences(const Verification& verification) {
+  std::string text;
+  for (const VerifiedTensor& tensor : verification.tensors) {
+    if (!tensor.scheme && !tensor.reproduced) text += "copy differs: " + printable(tensor.name) + "\n";
+  }
+  for (const std::string& name : verification.missing) text += "missing: " + printable(name) + "\n";
+  for (const std::string& name : verification.extra) text += "extra: " + printable(name) + "\n";
+  return text.empty() ? text : "\n" + text;
+}
+
+std::string tensors_text(const Verification& verification) {
+  const auto& tensors = verification.tensors;
+  const auto is_copy = [](const VerifiedTensor& t) { return !t.scheme; };
+  const auto tally = [&](auto&& which) { return static_cast<std::uint64_t>(std::ranges::count_if(tensors, which)); };
+  const std::uint64_t copies = tally(is_copy);
+  const std::uint64_t changed = tally([&](const VerifiedTensor& t) { return is_copy(t) && !t.reproduced; });
+  const std::uint64_t lossless = tally([](const VerifiedTensor& t) { return t.report && t.report->lossless; });
+  std::string text = grouped(tensors.size() - copies) + " quantized (" + grouped(lossless) + " lossless), " +
+                     grouped(copies) + " copied (" + (changed == 0 ? "all equal" : grouped(changed) + " differ") + ")";
+  if (!verification.missing.empty()) text += ", " + grouped(verification.missing.size()) + " missing";
+  if (!verification.extra.empty()) text += ", " + grouped(verification.extra.size()) + " extra";
+  return text;
+}
+
+std::string gates_text(const Arguments& arguments, const Verification& verification) {
+  std::string asked;
+  if (arguments.gates.min_sqnr_db) asked += "SQNR >= " + number("%g", *arguments.gates.min_sqnr_db) + " dB";
+  if (arguments.gates.min_cosine) {
+    asked += (asked.empty() ? "" : ", ") + ("cosine >= " + number("%g", *arguments.gates.min_cosine));
+  }
+  if (asked.empty()) return "";
+  const auto missed = std::ranges::count_if(verification.tensors, &VerifiedTensor::gate_missed);
+  return asked + ": " + (missed == 0 ? "met" : "missed by " + count(static_cast<std::uint64_t>(missed), "tensor"));
+}
+
+/// At most ten lines, so that the end of the output is the answer.
+std::string summary(const Arguments& arguments, const Verification& verification) {
+  Facts lines;
+  lines.emplace_back("tensors", tensors_text(verification));
+  lines.emplace_back("file", change(verification.file_bytes_before, verification.file_bytes_after) +
+                                 ", everything counted, embeddings too");
+  if (verification.worst_sqnr_db) {
+    const std::string worst = decibel(*verification.worst_sqnr_db);
+    lines.emplace_back("worst SQNR", worst + (worst == "lossless" ? "" : " dB  " + printable(verification.worst_name)));
+  }
+  if (verification.median_sqnr_db) {
+    const std::string median = decibel(*verification.median_sqnr_db);
+    lines.emplace_back("median SQNR", median + (median == "lossless" ? "" : " dB"));
+  }
+  lines.emplace_back("reproduced", verification.reproduced
+                                       ? "yes: quantizing the original again gives the same codes and scales"
+                                       : "no: these are not the codes that bnq computes from this original");
+  const std::string gates = gates_text(arguments, verification);
+  if (!gates.empty()) lines.emplace_back("gates", gates);
+  return "\n" + facts(lines) + "\n" + printable(verification.verdict) + "\n";
+}
+
+Outcome run(const Arguments& arguments) {
+  Verification verification;
+  {
+    ProgressBar bar = arguments.run.start("comparing");
+    verification = verify_checkpoint(arguments.original, arguments.quantized, arguments.gates, bar.callback());
+  }
+  const ExitCode code = verification.gates_met ? exit_ok : exit_gate;
+  if (arguments.run.json) return {to_json(verification) + "\n", code};
+  return {table_of(verification) + differences(verification) + summary(arguments, verification), code};
+}
+
+}  // namespace
+
+Verb add_verify(CLI::App& bnq) {
+  CLI::App* verb = bnq.add_subcommand("verify", "Compare a low-bit file with the original, tensor by tensor");
+  const auto arguments = std::make_shared<Arguments>();
+  verb->add_option("ORIGINAL", arguments->original, "The float file")->required()->option_text(" ");
+  verb->add_option("QUANTIZED", arguments->quantized, "What `bnq quantize` made of it")->required()->option_text(" ");
+  verb->add_option("--min-sqnr", arguments->gates.min_sqnr_db, "Exit 3 if a tensor has a smaller SQNR")
+      ->type_name("DB");
+  verb->add_option("--min-cosine", arguments->gates.min_cosine, "Exit 3 if a tensor has a smaller cosine")
+      ->type_name("C");
+  arguments->run.add_to(*verb);
+  verb->footer(
+      "SQNR = 10 log10(sum w^2 / sum (w - v)^2) in dB, w the original and v what the codes mean; 6 dB are a bit.\n"
+      "Example:\n  bnq verify model.safetensors small.safetensors --min-sqnr 30 && echo good enough");
+  return {verb, [arguments] { return run(*arguments); }};
+}
+
+}  // namespace bnq::cli
