@@ -1,0 +1,89 @@
+"""bnq: float tensors, layers and checkpoints to BitNet's low-bit integers and back, exactly, on any CPU.
+
+>>> import bnq, numpy as np
+>>> q = bnq.quantize(np.ones((2, 4), np.float32), "ternary")
+>>> q.dequantize().tolist()
+[[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]
+"""
+
+from ._core import version as _version
+from .checkpoint import dequantize_checkpoint, inspect, plan_checkpoint, quantize_checkpoint, verify
+from .checkpoint_results import (
+    DequantizeResult,
+    InspectedTensor,
+    Inspection,
+    Plan,
+    PlannedTensor,
+    RuleHits,
+    Verification,
+    VerifiedTensor,
+)
+from .errors import (
+    BadContentError,
+    Error,
+    ExistsError,
+    Interrupted,
+    InvalidArgumentError,
+    IoError,
+    UnsupportedError,
+)
+from .layout import Layout, PackedTensor, layouts, pack, unpack
+from .linear import Linear
+from .machine import CpuInfo, cpu_info, num_threads, set_num_threads
+from .quantized_tensor import QuantizedTensor, dequantize, quantize, quantize_activations
+from .quantizer import BitNetQuantizer
+from .report import Report, report
+from .scheme import Scheme, schemes
+from .tensor_file import load, save
+
+__version__ = _version()
+
+__all__ = [
+    "BadContentError",
+    "BitNetQuantizer",
+    "CpuInfo",
+    "DequantizeResult",
+    "Error",
+    "ExistsError",
+    "InspectedTensor",
+    "Inspection",
+    "Interrupted",
+    "InvalidArgumentError",
+    "IoError",
+    "Layout",
+    "Linear",
+    "PackedTensor",
+    "Plan",
+    "PlannedTensor",
+    "QuantizedTensor",
+    "Report",
+    "RuleHits",
+    "Scheme",
+    "UnsupportedError",
+    "Verification",
+    "VerifiedTensor",
+    "__version__",
+    "cpu_info",
+    "dequantize",
+    "dequantize_checkpoint",
+    "inspect",
+    "layouts",
+    "load",
+    "num_threads",
+    "pack",
+    "plan_checkpoint",
+    "quantize",
+    "quantize_activations",
+    "quantize_checkpoint",
+    "report",
+    "save",
+    "schemes",
+    "set_num_threads",
+    "unpack",
+    "verify",
+]
+
+# Users meet these as bnq.X: in messages, in pickles, in documentation.
+for _name in __all__:
+    if hasattr(globals()[_name], "__module__"):
+        globals()[_name].__module__ = "bnq"

@@ -1,0 +1,17 @@
+"""Tensors of all frameworks: how they come in (`borrow`), and how results go back (`frameworks`)."""
+
+from .borrow import Array, borrow, borrow_packed, is_array
+from .dtypes import name_of, output_name
+from .frameworks import NUMPY, Framework, framework_called
+
+__all__ = [
+    "NUMPY",
+    "Array",
+    "Framework",
+    "borrow",
+    "borrow_packed",
+    "framework_called",
+    "is_array",
+    "name_of",
+    "output_name",
+]

@@ -1,0 +1,61 @@
+"""This machine: threads and instruction sets. No result depends on either."""
+
+import operator
+from dataclasses import dataclass
+from typing import SupportsIndex
+
+from . import _core
+from .errors import InvalidArgumentError
+
+__all__ = ["CpuInfo", "cpu_info", "num_threads", "set_num_threads"]
+
+
+@dataclass(frozen=True, slots=True)
+class CpuInfo:
+    """What kernels can use here."""
+
+    name: str
+    """The processor's own name, or "unknown"."""
+    features: tuple[str, ...]
+    """Instruction-set extensions that this CPU and system support, e.g. "avx2"."""
+    isas: tuple[str, ...]
+    """Instruction sets that bnq has kernels for and that run here, least first."""
+    active_isa: str
+    """The one in use: the best, or what the environment variable BNQ_ISA names."""
+    kernels: tuple[str, ...]
+    """Compiled kernels, best first."""
+
+
+def cpu_info() -> CpuInfo:
+    """What `bnq cpu` prints.
+
+    Raises:
+        UnsupportedError: BNQ_ISA names an instruction set that is not available here.
+        InvalidArgumentError: BNQ_ISA names none.
+    """
+    return CpuInfo(
+        name=_core.cpu_name(),
+        features=tuple(_core.cpu_features()),
+        isas=tuple(_core.available_isas()),
+        active_isa=_core.active_isa(),
+        kernels=tuple(_core.kernel_names()),
+    )
+
+
+def num_threads() -> int:
+    """How many threads bnq may use at once. At first: BNQ_NUM_THREADS if set, else the CPUs this process may run on."""
+    return _core.num_threads()
+
+
+def set_num_threads(count: SupportsIndex) -> None:
+    """Sets it, from 1 to 1024.
+
+    Raises:
+        InvalidArgumentError: another number.
+    """
+    try:
+        whole = -1 if isinstance(count, bool) else operator.index(count)
+        _core.set_num_threads(whole)
+    except (TypeError, InvalidArgumentError):
+        message = f"set_num_threads: not a number of threads (got {count!r}, need a whole number from 1 to 1024)"
+        raise InvalidArgumentError(message) from None

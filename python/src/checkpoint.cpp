@@ -1,0 +1,90 @@
+#include "progress.h"
+
+#include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <filesystem>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace bnq::python {
+namespace {
+
+using Path = std::filesystem::path;
+
+void bind_plan(nb::module_& m) {
+  nb::class_<PlannedTensor>(m, "PlannedTensor")
+      .def_ro("name", &PlannedTensor::name)
+      .def_prop_ro("dtype", [](const PlannedTensor& t) { return name(t.dtype); })
+      .def_prop_ro("shape", [](const PlannedTensor& t) { return shape_tuple(t.shape); })
+      .def_ro("scheme", &PlannedTensor::scheme)
+      .def_ro("layout", &PlannedTensor::layout)
+      .def_ro("reason", &PlannedTensor::reason)
+      .def_ro("bytes_in", &PlannedTensor::bytes_in)
+      .def_ro("bytes_out", &PlannedTensor::bytes_out);
+  nb::class_<RuleHits>(m, "RuleHits").def_ro("rule", &RuleHits::rule).def_ro("hits", &RuleHits::hits);
+  nb::class_<Plan>(m, "Plan")
+      .def_ro("tensors", &Plan::tensors)
+      .def_ro("rules", &Plan::rules)
+      .def_ro("warnings", &Plan::warnings)
+      .def_ro("file_bytes_in", &Plan::file_bytes_in)
+      .def_ro("file_bytes_out", &Plan::file_bytes_out);
+}
+
+void bind_dequantize_result(nb::module_& m) {
+  nb::class_<DequantizeResult>(m, "DequantizeResult")
+      .def_ro("tensors", &DequantizeResult::tensors)
+      .def_ro("saturated_values", &DequantizeResult::saturated_values)
+      .def_ro("file_bytes_in", &DequantizeResult::file_bytes_in)
+      .def_ro("file_bytes_out", &DequantizeResult::file_bytes_out);
+}
+
+void bind_options(nb::module_& m) {
+  nb::class_<QuantizeOptions>(m, "QuantizeOptions")
+      .def(nb::init<>())
+      .def_rw("scheme", &QuantizeOptions::scheme)
+      .def_rw("embeddings", &QuantizeOptions::embeddings)
+      .def_rw("head", &QuantizeOptions::head)
+      .def_rw("strict", &QuantizeOptions::strict)
+      .def_rw("replace", &QuantizeOptions::replace)
+      .def(
+          "add_rule",
+          [](QuantizeOptions& options, std::string pattern, std::string scheme) {
+            options.rules.push_back({std::move(pattern), std::move(scheme)});
+          },
+          nb::arg("pattern"), nb::arg("scheme"));
+}
+
+Plan quantize_file(const Path& in, const Path& out, QuantizeOptions options, nb::object callback) {
+  return PythonProgress(std::move(callback)).run([&](const Progress& progress) {
+    options.progress = progress;
+    return quantize_checkpoint(in, out, options);
+  });
+}
+
+DequantizeResult dequantize_file(const Path& in, const Path& out, const std::optional<std::string>& dtype, bool replace,
+                                 nb::object callback) {
+  const std::optional<DType> to = dtype ? std::optional(dtype_called(dtype->c_str())) : std::nullopt;
+  return PythonProgress(std::move(callback)).run([&](const Progress& progress) {
+    return dequantize_checkpoint(in, out, to, replace, progress);
+  });
+}
+
+}  // namespace
+
+void bind_checkpoint(nb::module_& m) {
+  bind_plan(m);
+  bind_options(m);
+  bind_dequantize_result(m);
+  m.def("plan_checkpoint", &plan_checkpoint, ReleaseGil(), nb::arg("path"), nb::arg("options"));
+  m.def("quantize_checkpoint", &quantize_file, nb::arg("source"), nb::arg("target"), nb::arg("options"),
+        nb::arg("progress").none());
+  m.def("dequantize_checkpoint", &dequantize_file, nb::arg("source"), nb::arg("target"), nb::arg("dtype").none(),
+        nb::arg("replace"), nb::arg("progress").none());
+}
+
+}  // namespace bnq::python

@@ -1,0 +1,68 @@
+#include "bindings.h"
+
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <utility>
+
+namespace bnq::python {
+namespace {
+
+void bind_packed_tensor(nb::module_& m) {
+  nb::class_<PackedTensor>(m, "PackedTensor")
+      .def_static(
+          "from_parts",
+          [](const Layout& layout, const Scheme& scheme, const char* dtype, Shape shape, const BorrowedTensor& data,
+             const BorrowedTensor& scales) -> PackedTensor {
+            const auto bytes = std::make_shared<const Tensor>(copy_of(data));
+            return {layout, scheme, dtype_called(dtype), std::move(shape), bytes->bytes(), bytes, copy_of(scales)};
+          },
+          ReleaseGil(), nb::arg("layout"), nb::arg("scheme"), nb::arg("dtype"), nb::arg("shape"), nb::arg("data"),
+          nb::arg("scales"))
+      .def_prop_ro("layout", &PackedTensor::layout)
+      .def_prop_ro("scheme", &PackedTensor::scheme)
+      .def_prop_ro("dtype", [](const PackedTensor& p) { return name(p.dtype()); })
+      .def_prop_ro("shape", [](const PackedTensor& p) { return shape_tuple(p.shape()); })
+      .def_prop_ro("scales_shape",
+                   [](const PackedTensor& p) { return shape_tuple(scales_shape(p.shape(), p.scheme().granularity())); })
+      .def_prop_ro("nbytes", &PackedTensor::nbytes)
+      .def_prop_ro("bits_per_weight", &PackedTensor::bits_per_weight)
+      .def(
+          "data",
+          [](nb::handle self, bool writable) {
+            return byte_array(nb::cast<const PackedTensor&>(self).data(), self, writable);
+          },
+          nb::arg("writable"))
+      .def(
+          "scales",
+          [](nb::handle self, bool writable) {
+            return byte_array(std::as_bytes(nb::cast<const PackedTensor&>(self).scales()), self, writable);
+          },
+          nb::arg("writable"));
+}
+
+}  // namespace
+
+void bind_layout(nb::module_& m) {
+  nb::class_<Layout>(m, "Layout")
+      .def_static("parse", &Layout::parse, nb::arg("name"))
+      .def_static("all", &Layout::all)
+      .def_prop_ro("name", &Layout::name)
+      .def_prop_ro("about", &Layout::about)
+      .def_prop_ro("storage_dtype", [](const Layout& l) { return name(l.storage_dtype()); })
+      .def(
+          "storage_shape",
+          [](const Layout& l, const Scheme& scheme, const Shape& shape) {
+            return shape_tuple(l.storage_shape(scheme, shape));
+          },
+          nb::arg("scheme"), nb::arg("shape"))
+      .def("refusal", &Layout::refusal, nb::arg("scheme"), nb::arg("shape"));
+  bind_packed_tensor(m);
+  m.def(
+      "pack", [](const QuantizedTensor& q, const Layout* layout) { return layout ? pack(q, *layout) : pack(q); },
+      ReleaseGil(), nb::arg("q"), nb::arg("layout").none());
+  m.def("unpack", &unpack, ReleaseGil(), nb::arg("p"));
+}
+
+}  // namespace bnq::python

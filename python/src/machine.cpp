@@ -1,0 +1,22 @@
+#include "bindings.h"
+
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+namespace bnq::python {
+
+void bind_machine(nb::module_& m) {
+  m.def("num_threads", &num_threads);
+  m.def("set_num_threads", &set_num_threads, nb::arg("count"));
+  m.def("cpu_name", &cpu_name);
+  m.def("cpu_features", &cpu_features);
+  m.def("kernel_names", &kernel_names);
+  m.def("active_isa", [] { return std::string(name(active_isa())); });
+  m.def("available_isas", [] {
+    std::vector<std::string> names;
+    for (const Isa isa : available_isas()) names.emplace_back(name(isa));
+    return names;
+  });
+}
+
+}  // namespace bnq::python

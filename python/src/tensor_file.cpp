@@ -1,0 +1,15 @@
+#include "bindings.h"
+
+#include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/variant.h>
+
+namespace bnq::python {
+
+void bind_tensor_file(nb::module_& m) {
+  m.def("save", &save, ReleaseGil(), nb::arg("path"), nb::arg("tensors"), nb::arg("replace"));
+  m.def("load", &load, ReleaseGil(), nb::arg("path"));
+}
+
+}  // namespace bnq::python

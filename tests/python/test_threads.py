@@ -1,0 +1,106 @@
+"""The same bytes for every number of threads and every floating-point state; other Python threads run meanwhile."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import bnq
+
+SCHEMES = ["8", "8:tensor", "4", "ternary", "ternary:row", "binary", "8:group(100)"]
+
+
+def everything(w: np.ndarray, scheme: str) -> list[bytes]:
+    q = bnq.quantize(w, scheme)
+    y = bnq.Linear(q)(w[:3])
+    arrays = [q.codes, q.scales, q.dequantize(), bnq.pack(q).data, y, bnq.quantize_activations(w).codes]
+    return [np.ascontiguousarray(a).tobytes() for a in arrays]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_same_bytes_for_1_2_and_7_threads(scheme: str, rng: np.random.Generator) -> None:
+    w = rng.standard_normal((300, 1000)).astype(np.float32)
+    results = []
+    for threads in (1, 2, 7):
+        bnq.set_num_threads(threads)
+        assert bnq.num_threads() == threads
+        results.append(everything(w, scheme))
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_flush_to_zero_changes_nothing(scheme: str, rng: np.random.Generator) -> None:
+    w = rng.standard_normal((64, 1000)).astype(np.float32)
+    w[::2] *= np.float32(1e-39)  # subnormal rows: a flushed one would be all zero
+    before = everything(w, scheme)
+    assert torch.set_flush_denormal(True)
+    try:
+        assert everything(w, scheme) == before
+        tiny = torch.tensor([1e-39])
+        assert (tiny * 1).item() == 0  # the caller's own state is as it was
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1025, 2.0, "2", True, None, 10**30])
+def test_impossible_numbers_of_threads(count: object) -> None:
+    with pytest.raises(bnq.InvalidArgumentError, match="from 1 to 1024"):
+        bnq.set_num_threads(count)
+
+
+def ticks_during(work: object) -> int:
+    """How often another Python thread came to run while `work` did."""
+    ticks, done = [], threading.Event()
+
+    def tick() -> None:
+        while not done.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    time.sleep(0.01)
+    begin = time.perf_counter()
+    work()
+    end = time.perf_counter()
+    done.set()
+    thread.join()
+    return sum(begin + 0.002 < t < end - 0.002 for t in ticks)
+
+
+def test_the_gil_is_released(rng: np.random.Generator) -> None:
+    bnq.set_num_threads(1)
+    w = rng.standard_normal((2048, 4096), np.float32)
+    q = bnq.quantize(w, "ternary")
+    p = bnq.pack(q)
+    linear = bnq.Linear(q)
+    for work in (
+        lambda: bnq.quantize(w, "8"),
+        lambda: bnq.report(w, q),
+        q.dequantize,
+        lambda: bnq.pack(q),
+        lambda: bnq.unpack(p),
+        lambda: linear(w[:8]),
+    ):
+        # A busy machine may not run the other thread in time; with the GIL held it never would.
+        assert any(ticks_during(work) for _ in range(20))
+
+
+def test_many_python_threads_share_one_layer(rng: np.random.Generator) -> None:
+    w = rng.standard_normal((64, 256)).astype(np.float32)
+    linear = bnq.Linear(bnq.quantize(w, 8))
+    expected = linear(w)
+    wrong: list[object] = []
+
+    def work() -> None:
+        wrong.extend(i for i in range(50) if not np.array_equal(linear(w), expected))
+        wrong.extend(i for i in range(50) if bnq.quantize(w, 8) != bnq.quantize(w.copy(), 8))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
