@@ -1,0 +1,164 @@
+"""Breaks the numeric core in one place at a time, in a copy of the tree; a test must notice each.
+
+`check_mutations.py [WORD ...]` runs the mutations whose name has one of the words, or all. Exits 1 if one survives.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "build" / "mutations"
+TREE, BUILD = WORK / "tree", WORK / "build"
+COPIED = ("CMakeLists.txt", "cmake", "include", "src", "tests")
+BINARIES = ("bnq_unit_tests", "bnq_environment_tests", "bnq_property_tests")
+SECONDS = 120  # a mutated loop may never end
+
+
+class Mutation(NamedTuple):
+    name: str
+    path: str  # below src/
+    old: str  # stands there exactly once
+    new: str
+
+
+MUTATIONS = (
+    Mutation("rounding: half away from zero", "core/rounding.h", "(held + shift) - shift",
+             "static_cast<float>(static_cast<int>(held + (held < 0 ? -0.5F : 0.5F) + 0 * shift))"),
+    Mutation("rounding: clamp one too high", "core/rounding.h", "static_cast<float>(high)",
+             "static_cast<float>(high + 1)"),
+    Mutation("f16: subnormals cut off, not rounded", "core/float16.h",
+             "shift_right_half_even(fraction, 126 - exponent)", "(fraction >> (126 - exponent))"),
+    Mutation("f16: subnormals widened to half", "core/float16.h", "(113 - shift)", "(112 - shift)"),
+    Mutation("bf16: rounded half up", "core/float16.h", "(rest == half && (kept & 1U) != 0)", "rest == half"),
+    Mutation("strides: outer axes read as one", "core/elements.cpp", "    row /= view.shape()[axis];\n", ""),
+    Mutation("float state: small work runs in the caller's", "core/parallel.cpp",
+             "    const FloatState float_state;\n    return body", "    return body"),
+    Mutation("absmax: no floor", "quantize/absmax.cpp", "std::max(scale, smallest_scale)", "scale"),
+    Mutation("absmax: multiplies by the reciprocal", "quantize/absmax.cpp", "value / fit.scale",
+             "value * (1.0F / fit.scale)"),
+    Mutation("absmean: no floor", "quantize/absmean.cpp", "std::max(mean, smallest_mean)", "mean"),
+    Mutation("absmean: divides instead of multiplying", "quantize/absmean.cpp", "value * fit.multiplier",
+             "value / fit.scale"),
+    Mutation("absmean: floor before the already-ternary rule", "quantize/absmean.cpp",
+             "if (granule.already_ternary()) {", "if (granule.already_ternary() && granule.absmax >= smallest_mean) {"),
+    Mutation("means: lanes folded in another order", "quantize/statistics.cpp", "sums[lane + half]",
+             "sums[2 * half - 1 - lane]"),
+    Mutation("means: blocks of 8192", "quantize/statistics.cpp", "block_elems = 4096", "block_elems = 8192"),
+    Mutation("statistics: infinity is let through", "quantize/statistics.cpp", "!std::isfinite(w)", "std::isnan(w)"),
+    Mutation("groups: the last element of a tail left out", "quantize/granules.h", "line_ - i % a_line_ * step_)",
+             "std::max<std::int64_t>(1, line_ - i % a_line_ * step_ - 1))"),
+    Mutation("binary: the mean itself is +1", "quantize/binary.cpp", "value - fit.center > 0",
+             "value - fit.center >= 0"),
+    Mutation("tokens: torch's (1 / m) * 127", "core/token_scale.h", "127.0F / m;\n  }", "(1.0F / m) * 127.0F;\n  }"),
+    Mutation("tokens: codes up to 126", "core/token_scale.h", "max_code = 127", "max_code = 126"),
+    Mutation("tokens: NaN and infinity are let through", "linear/tokens.cpp", "return finite ? absmax :",
+             "return finite || absmax > 0 ? absmax :"),
+    Mutation("dequantize: no largest number", "quantize/dequantize.cpp", "std::clamp(value, -largest, largest)",
+             "value"),
+    Mutation("u2_hf: rows interleaved", "layout/u2_hf.cpp", "(quarter * byte_rows * codes.depth + at)];",
+             "((at / codes.depth * rows_a_byte + quarter) * codes.depth + at % codes.depth)];"),
+    Mutation("i32_ct: offset one less, both ways", "layout/i32_ct.cpp", ".offset = 1 << (code_bits - 1)",
+             ".offset = (1 << (code_bits - 1)) - 1"),
+    Mutation("packed rows: no word for the tail", "layout/bit_rows.cpp",
+             "ceil_div(depth % fields_a_unit * static_cast<std::int64_t>(bits), fields_a_unit)",
+             "depth % fields_a_unit * static_cast<std::int64_t>(bits) / fields_a_unit"),
+    Mutation("packed rows: fields cut at the byte", "layout/bit_rows.cpp", "at_byte > 0xFFU", "at_byte > 0xFFFFU"),
+    Mutation("product: activation scale first", "kernels/scalar/gemm_i8_i8.cpp", "weights + begin, count)) * scales[g]",
+             "weights + begin, count)) * a.activation_scale * scales[g] / a.activation_scale"),
+    Mutation("product: bias added without rounding first", "kernels/scalar/gemm_i8_i8.cpp",
+             "const float y = weighted_sum(a, n) * a.activation_scale;\n    a.y[n - a.first_output] = "
+             "a.bias == nullptr ? y : y + a.bias[n];",
+             "const double y = double{weighted_sum(a, n)} * double{a.activation_scale};\n    a.y[n - a.first_output] = "
+             "static_cast<float>(a.bias == nullptr ? y : y + double{a.bias[n]});"),
+    Mutation("product: last code of a short group left out", "kernels/scalar/gemm_i8_i8.cpp",
+             "std::min(a.group_size, a.depth - begin)",
+             "a.depth - begin < a.group_size ? a.depth - begin - 1 : a.group_size"),
+    Mutation("report: saturated from a whole step on", "report/report.cpp", "scheme.max_code() + 0.5",
+             "scheme.max_code() + 1.0"),
+)  # fmt: skip
+
+
+def run(command: list[str], seconds: int | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
+
+
+def copy_tree() -> None:
+    """Copies what changed since the last run, so that only that is built again."""
+    for name in COPIED:
+        for source in [ROOT / name] if (ROOT / name).is_file() else sorted((ROOT / name).rglob("*")):
+            target = TREE / source.relative_to(ROOT)
+            if source.is_file() and not (target.is_file() and target.read_bytes() == source.read_bytes()):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+
+
+def configure() -> None:
+    off = [f"-DBNQ_{part}=OFF" for part in ("BUILD_CLI", "BUILD_EXAMPLES", "BUILD_PYTHON", "INSTALL")]
+    ninja = ["-G", "Ninja"] if shutil.which("ninja") else []
+    result = run(["cmake", "-S", str(TREE), "-B", str(BUILD), *ninja, "-DCMAKE_BUILD_TYPE=Release", *off])
+    if result.returncode != 0:
+        sys.exit("check_mutations: cmake failed\n" + result.stdout + result.stderr)
+
+
+def build() -> str:
+    """Empty, or the compiler's words."""
+    result = run(["cmake", "--build", str(BUILD), "--parallel", str(os.cpu_count() or 1), "--target", *BINARIES])
+    return "" if result.returncode == 0 else result.stdout + result.stderr
+
+
+def last_started(output: str | bytes | None) -> str:
+    text = output.decode(errors="replace") if isinstance(output, bytes) else output or ""
+    return next(reversed(re.findall(r"\[ RUN      \] ([\w./]+)", text)), "")
+
+
+def first_failure() -> str:
+    """The first test that does not pass, or nothing."""
+    for binary in BINARIES:
+        try:
+            result = run([str(BUILD / "tests" / binary), "--gtest_fail_fast"], SECONDS)
+        except subprocess.TimeoutExpired as expired:
+            return f"{last_started(expired.stdout) or binary} (did not end in {SECONDS} s)"
+        if result.returncode == 0:
+            continue
+        failed = re.search(r"\[  FAILED  \] ([\w./]+)", result.stdout)
+        return failed.group(1) if failed else f"{last_started(result.stdout) or binary} (crashed)"
+    return ""
+
+
+def mutate(mutation: Mutation) -> str:
+    """The test that noticed, or nothing. The copy is as before afterwards."""
+    path = TREE / "src" / mutation.path
+    text = path.read_text(encoding="utf-8")
+    if text.count(mutation.old) != 1:
+        sys.exit(f"check_mutations: {mutation.path} has {text.count(mutation.old)} times: {mutation.old}")
+    path.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
+    try:
+        if words := build():
+            sys.exit(f"check_mutations: '{mutation.name}' does not compile\n{words}")
+        return first_failure()
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def main() -> int:
+    chosen = [m for m in MUTATIONS if len(sys.argv) == 1 or any(word in m.name for word in sys.argv[1:])]
+    copy_tree()
+    configure()
+    if words := build() or first_failure():
+        sys.exit(f"check_mutations: the tests do not pass without a mutation\n{words}")
+    survivors = 0
+    for mutation in chosen:
+        noticed = mutate(mutation)
+        survivors += not noticed
+        print(f"{mutation.name:52} {noticed or 'SURVIVED'}", flush=True)
+    print(f"check_mutations: {len(chosen)} mutations, {survivors} survived")
+    return 1 if survivors or not chosen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
