@@ -1,7 +1,9 @@
 """The same bytes for every number of threads and every floating-point state; other Python threads run meanwhile."""
 
+import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -50,26 +52,43 @@ def test_impossible_numbers_of_threads(count: object) -> None:
         bnq.set_num_threads(count)
 
 
-def ticks_during(work: object) -> int:
+@pytest.fixture
+def python_never_switches() -> Iterator[None]:
+    """Python hands the GIL over only where a call releases it, not after its usual 5 ms."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    yield
+    sys.setswitchinterval(before)
+
+
+def ticks_during(work: Callable[[], object]) -> int:
     """How often another Python thread came to run while `work` did."""
-    ticks, done = [], threading.Event()
+    ticks: list[float] = []
+    done = threading.Event()
 
     def tick() -> None:
         while not done.is_set():
             ticks.append(time.perf_counter())
-            time.sleep(0.001)
+            time.sleep(0.0005)
 
     thread = threading.Thread(target=tick)
     thread.start()
-    time.sleep(0.01)
+    time.sleep(0.005)
     begin = time.perf_counter()
     work()
     end = time.perf_counter()
     done.set()
     thread.join()
-    return sum(begin + 0.002 < t < end - 0.002 for t in ticks)
+    return sum(begin < t < end for t in ticks)
 
 
+@pytest.mark.usefixtures("python_never_switches")
+def test_ticks_are_counted_right() -> None:
+    assert ticks_during(lambda: sum(range(3_000_000))) == 0  # holds the GIL
+    assert ticks_during(lambda: time.sleep(0.05)) > 0  # does not
+
+
+@pytest.mark.usefixtures("python_never_switches")
 def test_the_gil_is_released(rng: np.random.Generator) -> None:
     bnq.set_num_threads(1)
     w = rng.standard_normal((2048, 4096), np.float32)

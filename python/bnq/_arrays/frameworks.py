@@ -4,6 +4,7 @@ A framework says how its arrays are made and filled. None is imported before one
 """
 
 import sys
+from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -32,6 +33,12 @@ class Framework(Protocol):
         """The elements in `data`, without a copy where the framework can."""
 
 
+@cache
+def _torch() -> Any:
+    """Imported already, unless a tensor that came from torch was unpickled, or asked for by name."""
+    return import_module("torch")
+
+
 class _Numpy:
     name = "numpy"
     wants_writable = False
@@ -52,7 +59,7 @@ class _Torch:
     wants_writable = True  # torch has no read-only tensors, and warns when it is given read-only memory
 
     def new(self, shape: tuple[int, ...], dtype: str) -> tuple[Any, int]:
-        torch = import_module("torch")
+        torch = _torch()
         tensor = torch.empty(shape, dtype=torch_dtype(torch, dtype))
         return tensor, tensor.data_ptr()
 
@@ -60,7 +67,7 @@ class _Torch:
         return array
 
     def view(self, data: ByteArray, shape: tuple[int, ...], dtype: str) -> Any:
-        torch = import_module("torch")
+        torch = _torch()
         return torch.from_numpy(data).view(torch_dtype(torch, dtype)).reshape(shape)
 
 
