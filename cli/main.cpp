@@ -1,8 +1,11 @@
+#include "option_value.h"
 #include "progress.h"
 #include "table.h"
 #include "verb.h"
 
+#include <bnq/cpu.h>
 #include <bnq/error.h>
+#include <bnq/threads.h>
 #include <bnq/version.h>
 
 #include <CLI/CLI.hpp>
@@ -69,10 +72,16 @@ Outcome run(CLI::App& app, int argc, char** argv) {
   for (const auto add : verbs) {
     added.push_back(add(app));
     added.back().app->group("Verbs");
+    for (CLI::Option* option : added.back().app->get_options()) {
+      if (option->get_items_expected_min() > 0) option->check(some_text());
+    }
   }
   app.parse(argc, argv);
   for (const Verb& verb : added) {
-    if (verb.app->parsed()) return verb.run();
+    if (!verb.app->parsed()) continue;
+    (void)num_threads();  // a wrong BNQ_NUM_THREADS or BNQ_ISA is said before any work, whoever would use it
+    (void)active_isa();
+    return verb.run();
   }
   return {};
 }

@@ -30,6 +30,7 @@ bool is_set(const char* variable) {
 void catch_interrupts() {
   std::signal(SIGINT, ask_to_stop);
   std::signal(SIGTERM, ask_to_stop);
+  if (std::signal(SIGHUP, ask_to_stop) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // nohup asked for that
 }
 
 ProgressBar::ProgressBar(std::string doing, bool shown) : doing_(std::move(doing)), shown_(shown) {}

@@ -8,8 +8,8 @@
 
 namespace bnq::cli {
 
-/// From here on the first Ctrl-C (or SIGTERM) asks running work to stop, which then leaves nothing behind;
-/// the second one ends the process at once.
+/// From here on the first Ctrl-C (or SIGTERM, or a terminal that is gone) asks running work to stop, which then leaves
+/// nothing behind; the second one ends the process at once.
 void catch_interrupts();
 
 /// One line on standard error that says how far the work is, and is gone when it is done. Also the place where a

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "option_value.h"
 #include "progress.h"
 
 #include <bnq/threads.h>
@@ -12,13 +13,17 @@ namespace bnq::cli {
 
 /// Options of every verb that reads tensors.
 struct RunOptions {
+  static constexpr int most_threads = 1024;  // as bnq/threads.h says
+
   bool json = false;
   bool no_progress = false;
   std::optional<int> threads;
 
   void add_to(CLI::App& verb) {
     verb.add_flag("--json", json, "Print one JSON document instead of text");
-    verb.add_option("--threads", threads, "Threads to use; no result depends on it")->type_name("N");
+    verb.add_option("--threads", threads, "Threads to use; no result depends on it")
+        ->type_name("N")
+        ->check(whole_number(1, most_threads));
     verb.add_flag("--no-progress", no_progress, "No progress bar; there is one on a terminal only");
   }
 

@@ -127,9 +127,11 @@ Verb add_verify(CLI::App& bnq) {
   verb->add_option("ORIGINAL", arguments->original, "The float file")->required()->option_text(" ");
   verb->add_option("QUANTIZED", arguments->quantized, "What `bnq quantize` made of it")->required()->option_text(" ");
   verb->add_option("--min-sqnr", arguments->gates.min_sqnr_db, "Exit 3 if a tensor has a smaller SQNR")
-      ->type_name("DB");
+      ->type_name("DB")
+      ->check(real_number());
   verb->add_option("--min-cosine", arguments->gates.min_cosine, "Exit 3 if a tensor has a smaller cosine")
-      ->type_name("C");
+      ->type_name("C")
+      ->check(real_number());
   arguments->run.add_to(*verb);
   verb->footer(
       "SQNR = 10 log10(sum w^2 / sum (w - v)^2) in dB, w the original and v what the codes mean; 6 dB are a bit.\n"

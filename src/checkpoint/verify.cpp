@@ -7,8 +7,9 @@
 #include "core/fail.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
-#include <set>
+#include <limits>
 
 namespace bnq {
 namespace {
@@ -21,6 +22,18 @@ using safetensors::Reader;
 template <typename T>
 bool same_bits(std::span<const T> a, std::span<const T> b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
+}
+
+/// A gate that nothing can miss, or nothing meet, is a mistake: NaN compares false with all.
+void require_gates(const Gates& gates) {
+  const auto require = [](const char* gate, const std::optional<double>& least, bool valid, const char* need) {
+    if (!least || valid) return;
+    detail::fail(ErrorKind::invalid_argument,
+                 {.where = gate, .what = "is no gate", .got = std::to_string(*least), .need = need});
+  };
+  const double sqnr_db = gates.min_sqnr_db.value_or(0);
+  require("min_sqnr_db", gates.min_sqnr_db, sqnr_db > -std::numeric_limits<double>::infinity(), "a number of dB");
+  require("min_cosine", gates.min_cosine, std::fabs(gates.min_cosine.value_or(0)) <= 1, "a number from -1 to 1");
 }
 
 bool misses(const Gates& gates, const Report& report) {
@@ -65,6 +78,7 @@ VerifiedTensor verify_copy(const Reader& original, const Entry& entry, const Rea
 
 Verification verify_checkpoint(const std::filesystem::path& original_path, const std::filesystem::path& quantized_path,
                                const Gates& gates, const Progress& progress) {
+  require_gates(gates);
   const Reader original(original_path);
   const Reader quantized(quantized_path);
   const detail::Contents contents = detail::contents_of(quantized);

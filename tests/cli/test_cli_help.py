@@ -53,7 +53,21 @@ def test_version(bnq):
         (["quantize", "a", "b", "--threads", "many"], "--threads"),
         (["dequantize", "a", "b", "--dtype", "f64"], "f32, f16 or bf16"),
         (["verify", "a"], "QUANTIZED is required"),
-        (["verify", "a", "b", "--min-sqnr", "loud"], "--min-sqnr"),
+        (["quantize", "a", "b", "--threads", "1025"], "--threads: wrong value (got '1025', need a whole number from 1"),
+        (["quantize", "a", "b", "--threads", " 2"], "got ' 2'"),
+        (["quantize", "a", "b", "--threads", "0x2"], "got '0x2'"),
+        (["quantize", "a", "b", "--threads", ""], "--threads"),
+        (["quantize", "a", "b", "--embeddings", ""], "--embeddings"),
+        (["quantize", "a", ""], "OUT"),
+        (["dequantize", "a", "b", "--dtype", ""], "--dtype"),
+        (["verify", "a", "b", "--min-sqnr", "loud"], "--min-sqnr: wrong value (got 'loud', need a number)"),
+        (["verify", "a", "b", "--min-sqnr", ""], "--min-sqnr"),
+        (["verify", "a", "b", "--min-sqnr", "nan"], "--min-sqnr"),
+        (["verify", "a", "b", "--min-sqnr", "-inf"], "--min-sqnr"),
+        (["verify", "a", "b", "--min-sqnr", "0x10"], "--min-sqnr"),
+        (["verify", "a", "b", "--min-cosine", "1e999"], "--min-cosine"),
+        (["verify", "a", "b", "--min-cosine", " 1"], "--min-cosine"),
+        (["verify", "a", "b", "--min-cosine", "1.5"], "min_cosine"),
         (["cpu", "x"], "not expected: x"),
     ],
 )
@@ -72,9 +86,15 @@ def test_an_unknown_scheme_lists_what_is_allowed(bnq, model, scheme):
     assert not model.with_name("out").exists()
 
 
-def test_bnq_isa_that_is_none_is_a_usage_error(bnq, monkeypatch):
-    monkeypatch.setenv("BNQ_ISA", "abacus")
-    assert "abacus" in bnq("cpu", code=2).stderr
+@pytest.mark.parametrize(("name", "value"), [("BNQ_ISA", "abacus"), ("BNQ_NUM_THREADS", "0x2")])
+def test_a_wrong_environment_is_a_usage_error_of_every_verb(bnq, model, small, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    for command in (["cpu"], ["inspect", model], ["quantize", model, "out"], ["dequantize", small, "out"],
+                    ["verify", model, small]):  # fmt: skip
+        said = bnq(*command, code=2).stderr
+        assert name in said
+        assert value in said
+    assert not model.with_name("out").exists()
 
 
 def test_cpu_names_kernels_and_threads(bnq, bnq_json, monkeypatch):

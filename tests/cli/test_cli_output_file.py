@@ -108,7 +108,7 @@ def long_work(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_leaves_the_old_file_whole_and_no_other(binary, long_work, number):
     folder = long_work.parent
     out = folder / "out"

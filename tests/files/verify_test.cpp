@@ -141,6 +141,21 @@ TEST_F(VerifyTest, NamesTheWorstAndTheMedian) {
   EXPECT_LT(*v.worst_sqnr_db, *v.median_sqnr_db);
 }
 
+TEST_F(VerifyTest, RefusesGatesThatMeanNothing) {
+  verified({});
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double gate : {nan, -infinity}) {
+    EXPECT_BNQ_ERROR(verify_checkpoint(original, quantized, {.min_sqnr_db = gate}), ErrorKind::invalid_argument,
+                     "min_sqnr_db");
+  }
+  for (const double gate : {nan, infinity, -infinity, 1.5, -2.0}) {
+    EXPECT_BNQ_ERROR(verify_checkpoint(original, quantized, {.min_cosine = gate}), ErrorKind::invalid_argument,
+                     "min_cosine");
+  }
+  EXPECT_FALSE(verify_checkpoint(original, quantized, {.min_sqnr_db = infinity}).gates_met);  // asks for lossless
+}
+
 TEST_F(VerifyTest, HoldsGates) {
   const QuantizeOptions options{.scheme = "8", .rules = {{"layers.1.q.weight", "2"}}};
   const Verification free = verified(options);
