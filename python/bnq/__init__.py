@@ -25,6 +25,7 @@ from .errors import (
     Interrupted,
     InvalidArgumentError,
     IoError,
+    MissingFileError,
     UnsupportedError,
 )
 from .layout import Layout, PackedTensor, layouts, pack, unpack
@@ -52,6 +53,7 @@ __all__ = [
     "IoError",
     "Layout",
     "Linear",
+    "MissingFileError",
     "PackedTensor",
     "Plan",
     "PlannedTensor",

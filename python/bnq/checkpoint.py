@@ -1,13 +1,15 @@
 """Whole checkpoints: one safetensors file into another, tensor by tensor, in the memory of the largest tensor."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any, TypeAlias
 
 from . import _core
 from ._arrays import output_name
+from .arguments import checked_path, flag, number, shown, tells_missing_files, text
 from .checkpoint_results import DequantizeResult, Inspection, Plan, Verification
+from .errors import InvalidArgumentError
 from .scheme import Scheme, SchemeLike
 
 __all__ = [
@@ -19,7 +21,7 @@ __all__ = [
 ]
 
 Path: TypeAlias = str | PathLike[str]
-Rules: TypeAlias = Mapping[str, SchemeLike | None]
+Rules: TypeAlias = Mapping[str, SchemeLike | None] | Iterable[str | tuple[str, SchemeLike | None]]
 Progress: TypeAlias = Callable[[int, int], bool | None]
 """Called between tensors with the bytes of input done so far and in all; returns False to stop."""
 
@@ -37,9 +39,11 @@ def plan_checkpoint(
 
     Takes and raises what it does before it starts; the plan's warnings are in the plan.
     """
-    options = _options(scheme, rules or {}, embeddings, head)
-    options.strict = strict
-    return Plan._of(_core.plan_checkpoint(src, options))
+    options = _options(scheme, rules, embeddings, head)
+    options.strict = flag(strict, "plan_checkpoint strict")
+    source = checked_path(src, "plan_checkpoint src")
+    with tells_missing_files(source):
+        return Plan._of(_core.plan_checkpoint(source, options))
 
 
 def quantize_checkpoint(
@@ -61,7 +65,7 @@ def quantize_checkpoint(
         dst: the output; it appears under its name only when whole.
         scheme: for linear weights that no rule names.
         rules: scheme by pattern of tensor names (``*``, ``?``, ``[…]``), ``"keep"`` or None to copy; the last pattern
-            that matches wins.
+            that matches wins. A dict, or a list of pairs or of texts ``"PATTERN=SCHEME"``.
         embeddings: scheme for embedding tables; None keeps them.
         head: scheme for the output head; None keeps it.
         strict: a rule that names nothing is an error, not a warning.
@@ -76,13 +80,16 @@ def quantize_checkpoint(
             only.
         BadContentError: a broken file, NaN or infinity, or packed already.
         ExistsError: `dst` is there, and `force` was not given.
-        IoError: missing, no space, no permission.
+        MissingFileError: no such file, or no folder for `dst`.
+        IoError: no space, no permission.
         Interrupted: `progress` returned False. What it raises comes through; no file is left in either case.
     """
-    options = _options(scheme, rules or {}, embeddings, head)
-    options.strict = strict
-    options.replace = force
-    plan = Plan._of(_core.quantize_checkpoint(src, dst, options, progress))
+    options = _options(scheme, rules, embeddings, head)
+    options.strict = flag(strict, "quantize_checkpoint strict")
+    options.replace = flag(force, "quantize_checkpoint force")
+    source, target = checked_path(src, "quantize_checkpoint src"), checked_path(dst, "quantize_checkpoint dst")
+    with tells_missing_files(source, output=target):
+        plan = Plan._of(_core.quantize_checkpoint(source, target, options, progress))
     for warning in plan.warnings:
         warnings.warn(warning, UserWarning, stacklevel=2)
     return plan
@@ -103,17 +110,23 @@ def dequantize_checkpoint(
     Raises what :func:`bnq.quantize_checkpoint` does; BadContentError also when nothing in the file is low-bit.
     """
     name = None if dtype is None else output_name(dtype)
-    return DequantizeResult._of(_core.dequantize_checkpoint(src, dst, name, force, progress))
+    replace = flag(force, "dequantize_checkpoint force")
+    source, target = checked_path(src, "dequantize_checkpoint src"), checked_path(dst, "dequantize_checkpoint dst")
+    with tells_missing_files(source, output=target):
+        return DequantizeResult._of(_core.dequantize_checkpoint(source, target, name, replace, progress))
 
 
 def inspect(path: Path, *, progress: Progress | None = None) -> Inspection:
     """What each tensor of a file looks like. NaN is reported, not refused.
 
     Raises:
-        IoError: the file cannot be read.
+        MissingFileError: there is no such file.
+        IoError: it cannot be read.
         BadContentError: it is broken.
     """
-    return Inspection._of(_core.inspect(path, progress))
+    source = checked_path(path, "inspect path")
+    with tells_missing_files(source):
+        return Inspection._of(_core.inspect(source, progress))
 
 
 def verify(
@@ -134,20 +147,42 @@ def verify(
         progress: as for :func:`bnq.quantize_checkpoint`.
 
     Raises:
+        MissingFileError: there is no such file.
         IoError: a file cannot be read.
         BadContentError: a file is broken or holds NaN, or names and shapes do not fit.
+        InvalidArgumentError: a gate is no number.
     """
-    gates = _core.Gates(min_sqnr_db, min_cosine)
-    return Verification._of(_core.verify(original, quantized, gates, progress))
+    gates = _core.Gates(
+        None if min_sqnr_db is None else number(min_sqnr_db, "verify min_sqnr_db"),
+        None if min_cosine is None else number(min_cosine, "verify min_cosine"),
+    )
+    before, after = checked_path(original, "verify original"), checked_path(quantized, "verify quantized")
+    with tells_missing_files(before, after):
+        return Verification._of(_core.verify(before, after, gates, progress))
 
 
 def _options(
-    scheme: SchemeLike, rules: Rules, embeddings: SchemeLike | None, head: SchemeLike | None
+    scheme: SchemeLike, rules: Rules | None, embeddings: SchemeLike | None, head: SchemeLike | None
 ) -> _core.QuantizeOptions:
     options = _core.QuantizeOptions()
     options.scheme = str(Scheme(scheme))
     options.embeddings = "" if embeddings is None else str(Scheme(embeddings))
     options.head = "" if head is None else str(Scheme(head))
-    for pattern, rule in rules.items():
-        options.add_rule(pattern, "keep" if rule is None or rule == "keep" else str(Scheme(rule)))
+    for pattern, rule in _pairs({} if rules is None else rules):
+        keeps = rule is None or (isinstance(rule, str) and rule == "keep")
+        options.add_rule(text(pattern, "rule", "a pattern of names"), "keep" if keeps else str(Scheme(rule)))
     return options
+
+
+def _pairs(rules: Any) -> Iterator[tuple[Any, Any]]:
+    """Pattern and scheme of each rule, in order."""
+    need = "need {pattern: scheme}, or a list of (pattern, scheme) or 'PATTERN=SCHEME'"
+    if isinstance(rules, str | bytes) or not isinstance(rules, Iterable):
+        raise InvalidArgumentError(f"rules: not a dict or a list (got {shown(rules)}, {need})")
+    for rule in rules.items() if isinstance(rules, Mapping) else rules:
+        pair = rule
+        if isinstance(rule, str):  # split as the command line does: a pattern may hold a =, a scheme does not
+            pair = rule.rpartition("=")[::2] if "=" in rule else ()
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InvalidArgumentError(f"rules: one is incomplete (got {shown(rule)}, {need})")
+        yield pair[0], pair[1]

@@ -1,6 +1,8 @@
 """What bnq raises. Every message has one grammar: *where: what (got X, need Y); what to do*."""
 
-from typing import ClassVar
+import errno
+import os
+from typing import Any, ClassVar
 
 __all__ = [
     "BadContentError",
@@ -9,6 +11,7 @@ __all__ = [
     "Interrupted",
     "InvalidArgumentError",
     "IoError",
+    "MissingFileError",
     "UnsupportedError",
 ]
 
@@ -42,6 +45,25 @@ class IoError(Error, OSError):
     """The system failed: a file is missing, no space, no permission."""
 
     kind = "io"
+
+
+class MissingFileError(IoError, FileNotFoundError):
+    """A file that was to be read is not there, or no folder for one that was to be written.
+
+    ``errno``, ``strerror`` and ``filename`` are set, as `open` would; other errors leave them None.
+    """
+
+    def __init__(self, message: str, filename: str | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno.ENOENT
+        self.strerror = os.strerror(errno.ENOENT)
+        self.filename = filename
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # OSError would put one together from errno and filename
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MissingFileError, (self.args[0], self.filename)
 
 
 class ExistsError(Error, FileExistsError):

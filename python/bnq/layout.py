@@ -4,6 +4,7 @@ from typing import Any
 
 from . import _core
 from ._arrays import NUMPY, Array, Framework, borrow_packed, framework_called, output_name
+from .arguments import shape_of, text
 from .errors import InvalidArgumentError
 from .quantized_tensor import QuantizedTensor
 from .scheme import Scheme, SchemeLike
@@ -25,7 +26,7 @@ class Layout:
     _handle: _core.Layout
 
     def __init__(self, name: "str | Layout") -> None:
-        self._handle = name._handle if isinstance(name, Layout) else _core.Layout.parse(_text(name))
+        self._handle = name._handle if isinstance(name, Layout) else _core.Layout.parse(_name_of(name))
 
     @classmethod
     def _wrap(cls, handle: _core.Layout) -> "Layout":
@@ -45,7 +46,7 @@ class Layout:
 
     def refusal(self, scheme: SchemeLike, shape: tuple[int, ...]) -> str:
         """Why this layout cannot hold such a tensor; empty when it can."""
-        return self._handle.refusal(Scheme(scheme)._handle, shape)
+        return self._handle.refusal(Scheme(scheme)._handle, shape_of(shape, "refusal"))
 
     def __str__(self) -> str:
         return self._handle.name
@@ -113,10 +114,11 @@ class PackedTensor:
             UnsupportedError: the layout cannot hold such a tensor.
             InvalidArgumentError: sizes do not fit, a scale is negative or not finite. Codes are checked by ``unpack``.
         """
-        data_view, framework = borrow_packed(data, "PackedTensor data")
-        scales_view, _ = borrow_packed(scales, "PackedTensor scales")
+        data_view, framework = borrow_packed(data, "PackedTensor data", need="an integer dtype")
+        scales_view, _ = borrow_packed(scales, "PackedTensor scales", need="f32")
+        axes = shape_of(shape, "PackedTensor shape")
         handle = _core.PackedTensor.from_parts(
-            Layout(layout)._handle, Scheme(scheme)._handle, output_name(dtype), tuple(shape), data_view, scales_view
+            Layout(layout)._handle, Scheme(scheme)._handle, output_name(dtype), axes, data_view, scales_view
         )
         return cls._wrap(handle, framework)
 
@@ -192,7 +194,7 @@ def pack(q: QuantizedTensor, layout: str | Layout | None = None) -> PackedTensor
 
     Args:
         q: what to pack.
-        layout: left out, the smallest layout that holds it.
+        layout: left out, the first of :func:`bnq.layouts` that holds it.
 
     Raises:
         UnsupportedError: this layout cannot hold it; the message names those that can.
@@ -220,7 +222,5 @@ def _require_quantized(where: str, q: Any) -> None:
         )
 
 
-def _text(name: Any) -> str:
-    if isinstance(name, str):
-        return name
-    raise InvalidArgumentError(f"layout: not a name (got {name!r}, need one of {', '.join(map(str, layouts()))})")
+def _name_of(layout: Any) -> str:
+    return text(layout, "layout", f"one of {', '.join(map(str, layouts()))}")

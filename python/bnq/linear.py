@@ -62,6 +62,19 @@ class Linear:
         """The kernel that runs, its instruction set and tile, and why each better one was passed over."""
         return self._handle.explain()
 
+    def __copy__(self) -> "Linear":
+        return self  # it never changes
+
+    def __deepcopy__(self, memo: Any) -> "Linear":
+        return self
+
+    def __reduce__(self) -> Any:
+        """It keeps its weights in the form that its kernel reads, and a second copy would double its memory."""
+        raise UnsupportedError(
+            "Linear: cannot be pickled (need its weight and bias); pickle those, and make it again with "
+            "bnq.Linear(weight, bias)"
+        )
+
     def __repr__(self) -> str:
         return f"<bnq.{self.explain().splitlines()[0]}>"
 
@@ -71,5 +84,5 @@ def _float_vector(bias: Array) -> Any:
     dtype = borrow(bias, "Linear bias")[0].dtype
     if dtype not in ("f32", "f16", "bf16"):
         raise UnsupportedError(f"Linear bias: this dtype is not used (got {dtype}, need f32, f16 or bf16); convert it")
-    borrowed, _ = borrow_packed(bias, "Linear bias", dtype="f32")
+    borrowed, _ = borrow_packed(bias, "Linear bias", need="f32, f16 or bf16", dtype="f32")
     return borrowed

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import SupportsIndex
 
 from . import _core
+from .arguments import shown
 from .errors import InvalidArgumentError
 
 __all__ = ["CpuInfo", "cpu_info", "num_threads", "set_num_threads"]
@@ -57,5 +58,5 @@ def set_num_threads(count: SupportsIndex) -> None:
         whole = -1 if isinstance(count, bool) else operator.index(count)
         _core.set_num_threads(whole)
     except (TypeError, InvalidArgumentError):
-        message = f"set_num_threads: not a number of threads (got {count!r}, need a whole number from 1 to 1024)"
+        message = f"set_num_threads: not a number of threads (got {shown(count)}, need a whole number from 1 to 1024)"
         raise InvalidArgumentError(message) from None

@@ -46,8 +46,8 @@ class QuantizedTensor:
         Raises:
             InvalidArgumentError: shapes do not fit, a code is none of the scheme's, a scale is negative or not finite.
         """
-        codes_view, framework = borrow_packed(codes, "QuantizedTensor codes")
-        scales_view, _ = borrow_packed(scales, "QuantizedTensor scales")
+        codes_view, framework = borrow_packed(codes, "QuantizedTensor codes", need="i8")
+        scales_view, _ = borrow_packed(scales, "QuantizedTensor scales", need="f32")
         counts = _core.QuantizeCounts(0, 0)
         handle = _core.QuantizedTensor.from_parts(
             Scheme(scheme)._handle, output_name(dtype), codes_view, scales_view, counts
@@ -144,7 +144,7 @@ class QuantizedTensor:
 
 def _restore(scheme: str, dtype: str, arrays: tuple[Array, Array], counts: tuple[int, int], framework: str) -> Any:
     """What pickle and deepcopy call. Everything is checked again."""
-    codes, scales = (borrow_packed(array, "QuantizedTensor")[0] for array in arrays)
+    codes, scales = (borrow_packed(array, "QuantizedTensor", need="i8 and f32")[0] for array in arrays)
     handle = _core.QuantizedTensor.from_parts(
         _core.Scheme.parse(scheme), dtype, codes, scales, _core.QuantizeCounts(*counts)
     )
@@ -184,4 +184,9 @@ def quantize_activations(x: Array) -> QuantizedTensor:
 
 def dequantize(q: QuantizedTensor, dtype: Any = None) -> Array:
     """The same as ``q.dequantize(dtype)``."""
+    if not isinstance(q, QuantizedTensor):
+        raise InvalidArgumentError(
+            f"dequantize: not quantized (got {type(q).__name__}, need a QuantizedTensor); bnq.unpack makes one of a "
+            "PackedTensor"
+        )
     return q.dequantize(dtype)

@@ -1,9 +1,11 @@
 """Schemes: which integers stand for the weights, and how the scale is found."""
 
+import math
 import warnings
 from typing import Any, TypeAlias
 
 from . import _core
+from .arguments import shown, text
 from .errors import InvalidArgumentError
 
 __all__ = ["Scheme", "SchemeLike", "schemes"]
@@ -131,20 +133,22 @@ def _core_scheme(scheme: SchemeLike) -> _core.Scheme:
     if isinstance(scheme, Scheme):
         return scheme._handle
     if isinstance(scheme, str):
-        return _core.Scheme.parse(scheme)
+        return _core.Scheme.parse(text(scheme, "scheme", "a scheme's name"))
     return _of_precision(scheme)
 
 
 def _of_precision(precision: Any) -> _core.Scheme:
     """numpy's numbers are as good as Python's; a bool is a mistake."""
     allowed = ", ".join(f"{number}" for number in (8, 7, 6, 5, 4, 3, 2, 1.58, 1))
-    if isinstance(precision, bool | str | bytes) or not hasattr(precision, "__float__"):
+    try:
+        bits = math.nan if isinstance(precision, bool | str | bytes) else float(precision)
+    except (TypeError, ValueError, OverflowError):
+        bits = math.nan
+    if not math.isfinite(bits):
         cure = "; for a scheme's name use scheme=" if isinstance(precision, str) else ""
-        raise InvalidArgumentError(f"precision: not a number (got {precision!r}, need one of {allowed}){cure}")
-    return _core.Scheme.of_precision(float(precision))
+        raise InvalidArgumentError(f"precision: unknown (got {shown(precision)}, need one of {allowed}){cure}")
+    return _core.Scheme.of_precision(bits)
 
 
 def _granularity_text(granularity: Any) -> str:
-    if isinstance(granularity, str):
-        return granularity
-    raise InvalidArgumentError(f"granularity: not a text (got {granularity!r}, need 'tensor', 'row' or 'group(n)')")
+    return text(granularity, "granularity", "'tensor', 'row' or 'group(n)'")

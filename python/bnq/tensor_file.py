@@ -5,7 +5,9 @@ from os import PathLike
 from typing import Any
 
 from . import _core
-from ._arrays import Array, Framework, borrow_packed, framework_called
+from ._arrays import FILE_DTYPES, Array, Framework, borrow_packed, framework_called
+from .arguments import checked_path, flag, tells_missing_files, text
+from .errors import InvalidArgumentError
 from .layout import PackedTensor, unpack
 from .quantized_tensor import QuantizedTensor
 
@@ -28,10 +30,17 @@ def save(
     Raises:
         ExistsError: `path` is there, and `force` was not given.
         UnsupportedError: a tensor of a dtype that safetensors does not have.
-        IoError: no such folder, no space, no permission.
+        MissingFileError: no such folder.
+        IoError: no space, no permission.
     """
-    stored = {name: _stored(name, tensor) for name, tensor in tensors.items()}
-    _core.save(path, stored, force)
+    target = checked_path(path, "save path")
+    if not isinstance(tensors, Mapping):
+        raise InvalidArgumentError(
+            f"save: not tensors by name (got {type(tensors).__name__}, need a dict such as {{'weight': q}})"
+        )
+    stored = {text(name, "save name", "a text"): _stored(name, tensor) for name, tensor in tensors.items()}
+    with tells_missing_files(output=target):
+        _core.save(target, stored, flag(force, "save force"))
 
 
 def load(path: str | PathLike[str], *, framework: str = "numpy") -> dict[str, Any]:
@@ -42,11 +51,15 @@ def load(path: str | PathLike[str], *, framework: str = "numpy") -> dict[str, An
         framework: ``"numpy"``, ``"torch"`` or ``"jax"``: of the arrays, and of what ``dequantize`` gives.
 
     Raises:
-        IoError: the file cannot be read.
+        MissingFileError: there is no such file.
+        IoError: it cannot be read.
         BadContentError: it is broken, or its `bnq` entry and its tensors disagree.
     """
     chosen = framework_called(framework)
-    return {name: _loaded(tensor, chosen) for name, tensor in _core.load(path).items()}
+    source = checked_path(path, "load path")
+    with tells_missing_files(source):
+        tensors = _core.load(source)
+    return {name: _loaded(tensor, chosen) for name, tensor in tensors.items()}
 
 
 def _stored(name: str, tensor: Any) -> _core.QuantizedTensor | _core.Tensor:
@@ -54,7 +67,7 @@ def _stored(name: str, tensor: Any) -> _core.QuantizedTensor | _core.Tensor:
         tensor = unpack(tensor)
     if isinstance(tensor, QuantizedTensor):
         return tensor._handle
-    return _core.Tensor(borrow_packed(tensor, f"save {name!r}")[0])
+    return _core.Tensor(borrow_packed(tensor, f"save {name!r}", need=FILE_DTYPES)[0])
 
 
 def _loaded(tensor: _core.QuantizedTensor | _core.Tensor, framework: Framework) -> Any:

@@ -91,6 +91,47 @@ def test_a_rule_that_names_nothing(model: Path, out: Path) -> None:
     assert not out.exists()
 
 
+def test_rules_may_be_a_list(model: Path) -> None:
+    rules = {"*proj.weight": "ternary", "*.up_proj.*": 6, "*.q_proj.weight": None}
+    plan = bnq.plan_checkpoint(model, rules=rules)
+    assert bnq.plan_checkpoint(model, rules=list(rules.items())) == plan
+    assert (
+        bnq.plan_checkpoint(model, rules=["*proj.weight=ternary", ("*.up_proj.*", 6), "*.q_proj.weight=keep"]) == plan
+    )
+
+
+@pytest.mark.parametrize("bad", ["*=4", 3, ["*"], [3], [("*", 4, 5)], ("*", "4"), ["=4"], {3: 4}, {"\ud800": 4}])
+def test_what_are_no_rules(bad: object, model: Path) -> None:
+    with pytest.raises(bnq.InvalidArgumentError, match=r"^rules?\b.*need"):
+        bnq.plan_checkpoint(model, rules=bad)
+
+
+@pytest.mark.parametrize("bad", ["abc", "80", True, float("nan"), [80]])
+def test_what_is_no_gate(bad: object, model: Path, out: Path) -> None:
+    bnq.quantize_checkpoint(model, out)
+    for gate in ("min_sqnr_db", "min_cosine"):
+        with pytest.raises(bnq.InvalidArgumentError, match=rf"{gate}: not a number \(got ('|True|NaN|\[)"):
+            bnq.verify(model, out, **{gate: bad})
+
+
+@pytest.mark.parametrize("bad", [None, 3, "a\0b"])
+def test_what_is_no_path(bad: object, model: Path, out: Path) -> None:
+    calls = [
+        lambda: bnq.plan_checkpoint(bad),
+        lambda: bnq.inspect(bad),
+        lambda: bnq.verify(model, bad),
+        lambda: bnq.verify(bad, model),
+        lambda: bnq.quantize_checkpoint(bad, out),
+        lambda: bnq.quantize_checkpoint(model, bad),
+        lambda: bnq.dequantize_checkpoint(bad, out),
+        lambda: bnq.dequantize_checkpoint(model, bad),
+    ]
+    for call in calls:
+        with pytest.raises(bnq.InvalidArgumentError, match=r"(path|src|dst|original|quantized): .*\(got"):
+            call()
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("bad", [{"scheme": "int9"}, {"rules": {"*": 4.5}}, {"embeddings": "x"}, {"head": True}])
 def test_unknown_schemes(bad: dict[str, object], model: Path, out: Path) -> None:
     with pytest.raises(bnq.InvalidArgumentError, match="need"):
@@ -192,8 +233,19 @@ def test_missing_input(out: Path, tmp_path: Path) -> None:
     for call in (bnq.plan_checkpoint, bnq.inspect):
         with pytest.raises(OSError, match="absent"):
             call(tmp_path / "absent")
-    with pytest.raises(bnq.IoError):
-        bnq.quantize_checkpoint(tmp_path / "absent", out)
+    for call in (bnq.quantize_checkpoint, bnq.dequantize_checkpoint):
+        with pytest.raises(FileNotFoundError, match="absent: cannot open"):
+            call(tmp_path / "absent", out)
+
+
+def test_a_missing_file_says_which(model: Path, out: Path, tmp_path: Path) -> None:
+    bnq.quantize_checkpoint(model, out)
+    with pytest.raises(bnq.MissingFileError) as caught:
+        bnq.verify(model, tmp_path / "absent")
+    assert caught.value.filename == str(tmp_path / "absent")
+    with pytest.raises(bnq.MissingFileError) as caught:
+        bnq.quantize_checkpoint(model, tmp_path / "absent/out")
+    assert caught.value.filename == str(tmp_path / "absent/out")
 
 
 def test_progress(model: Path, out: Path) -> None:

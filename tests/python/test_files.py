@@ -1,7 +1,9 @@
 """save and load; the safetensors package is the foreign reader and writer."""
 
+import errno
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -135,11 +137,61 @@ def test_broken_files(content: bytes, path: Path) -> None:
         bnq.load(path)
 
 
-def test_missing_files(tmp_path: Path) -> None:
-    with pytest.raises(bnq.IoError, match="nothing here"):
-        bnq.load(tmp_path / "nothing here")
-    with pytest.raises(bnq.IoError):
+def test_missing_files(tmp_path: Path, weights: np.ndarray) -> None:
+    path = tmp_path / "nothing here"
+    with pytest.raises(FileNotFoundError, match="nothing here: cannot open the file") as caught:
+        bnq.load(path)
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert isinstance(error, bnq.IoError)
+        assert (error.errno, error.filename) == (errno.ENOENT, str(path))
+        assert str(error) == str(caught.value)
+    with pytest.raises(bnq.MissingFileError, match="make the folder first"):
+        bnq.save(path / "w", {"w": weights})
+    with pytest.raises(bnq.IoError, match="a folder") as caught:
         bnq.load(tmp_path)
+    assert not isinstance(caught.value, FileNotFoundError)
+
+
+NO_PATHS = [None, 3, 2.5, [], "", "a\0b", "\ud800"]
+
+
+@pytest.mark.parametrize("bad", NO_PATHS)
+def test_what_is_no_path(bad: object, weights: np.ndarray) -> None:
+    for call in (bnq.load, lambda bad: bnq.save(bad, {"w": weights})):
+        with pytest.raises(bnq.InvalidArgumentError, match=r"(load|save) path: .*got"):
+            call(bad)
+
+
+@pytest.mark.parametrize("name", [3, None, b"w", "\ud800"])
+def test_what_is_no_name(name: object, path: Path, weights: np.ndarray) -> None:
+    with pytest.raises(bnq.InvalidArgumentError, match="save name: not"):
+        bnq.save(path, {"good": weights, name: weights})
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("tensors", [None, 3, "w", [np.ones(2)], [("w", np.ones(2))]])
+def test_what_are_no_tensors_by_name(tensors: object, path: Path) -> None:
+    with pytest.raises(bnq.InvalidArgumentError, match="need a dict"):
+        bnq.save(path, tensors)
+
+
+@pytest.mark.parametrize("force", ["no", 1, None])
+def test_what_is_no_switch(force: object, path: Path, weights: np.ndarray) -> None:
+    path.write_bytes(b"precious")
+    with pytest.raises(bnq.InvalidArgumentError, match="need True or False"):
+        bnq.save(path, {"w": weights}, force=force)
+    assert path.read_bytes() == b"precious"
+
+
+def test_the_message_lists_what_a_file_holds(path: Path) -> None:
+    with pytest.raises(bnq.UnsupportedError, match=r"got complex128, need one of f32, .* i64, .* bool"):
+        bnq.save(path, {"bad": np.ones(2, "c16")})
+
+
+@pytest.mark.parametrize("framework", [None, 3, "", ".x", "\ud800", "nothing"])
+def test_what_is_no_framework(framework: object, path: Path) -> None:
+    with pytest.raises(bnq.InvalidArgumentError, match="need numpy, torch or jax"):
+        bnq.load(path, framework=framework)
 
 
 def test_loaded_tensors_outlive_the_file(path: Path, weights: np.ndarray) -> None:

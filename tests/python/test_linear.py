@@ -1,5 +1,8 @@
 """Linear against its formula, said again in numpy; shapes, dtypes, refusals."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -91,6 +94,14 @@ def test_what_cannot_be_a_weight(weights: np.ndarray) -> None:
         bnq.Linear(bnq.quantize(weights[0], 8))
     with pytest.raises(bnq.UnsupportedError, match=r"group\(n\)"):
         bnq.Linear(bnq.quantize(np.ones((1, 140_000), F32), 8))
+
+
+def test_a_copy_is_itself_and_pickle_is_refused_in_words(weights: np.ndarray) -> None:
+    linear = bnq.Linear(bnq.quantize(weights, 8))
+    assert copy.copy(linear) is linear
+    assert copy.deepcopy([linear])[0] is linear
+    with pytest.raises(bnq.UnsupportedError, match=r"pickle those, .* bnq\.Linear\(weight, bias\)"):
+        pickle.dumps(linear)
 
 
 def test_explain(weights: np.ndarray) -> None:

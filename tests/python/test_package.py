@@ -105,6 +105,7 @@ def test_a_folder_of_the_users_merges_with_layers(tmp_path: Path) -> None:
         (bnq.UnsupportedError, "unsupported", NotImplementedError),
         (bnq.BadContentError, "bad_content", ValueError),
         (bnq.IoError, "io", OSError),
+        (bnq.MissingFileError, "io", FileNotFoundError),
         (bnq.ExistsError, "exists", FileExistsError),
         (bnq.Interrupted, "interrupted", Exception),
     ],

@@ -1,10 +1,11 @@
 """Tensors of all frameworks: how they come in (`borrow`), and how results go back (`frameworks`)."""
 
 from .borrow import Array, borrow, borrow_packed, is_array
-from .dtypes import name_of, output_name
+from .dtypes import FILE_DTYPES, name_of, output_name
 from .frameworks import NUMPY, Framework, framework_called
 
 __all__ = [
+    "FILE_DTYPES",
     "NUMPY",
     "Array",
     "Framework",

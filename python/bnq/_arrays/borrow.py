@@ -18,24 +18,30 @@ _CPU_DEVICES = (1, 3)  # DLPack's kDLCPU and kDLCUDAHost: memory that the CPU re
 
 def borrow(values: Array, where: str) -> tuple[_core.BorrowedTensor, Framework]:
     """The tensor as the core reads it, and the framework that results go back to. `where` starts error messages."""
+    need = "f32, f16 or bf16"
     if is_torch_tensor(values):
-        return _borrow_torch(values, where), TORCH
+        return _borrow_torch(values, where, need), TORCH
     framework = framework_of(values)
-    return _borrow_numpy(_as_numpy(values, where), where), framework
+    return _borrow_numpy(_as_numpy(values, where), where, need), framework
 
 
-def borrow_packed(values: Array, where: str, dtype: str | None = None) -> tuple[_core.BorrowedTensor, Framework]:
-    """The same without gaps, and converted to `dtype` if one is named: for what is kept and not only read."""
+def borrow_packed(
+    values: Array, where: str, *, need: str, dtype: str | None = None
+) -> tuple[_core.BorrowedTensor, Framework]:
+    """The same without gaps, and converted to `dtype` if one is named: for what is kept and not only read.
+
+    `need` says in messages which dtypes are taken.
+    """
     if is_torch_tensor(values):
         tensor = _on_cpu(values, where).detach().contiguous()
         if dtype is not None:
             tensor = tensor.to(TORCH.new((0,), dtype)[0].dtype)
-        return _borrow_torch(tensor, where), TORCH
+        return _borrow_torch(tensor, where, need), TORCH
     array = _as_numpy(values, where)
     array = np.ascontiguousarray(array).reshape(array.shape)
     if dtype is not None:
         array = array.astype(NUMPY.new((0,), dtype)[0].dtype, copy=False)
-    return _borrow_numpy(array, where), framework_of(values)
+    return _borrow_numpy(array, where, need), framework_of(values)
 
 
 def is_array(value: Any) -> bool:
@@ -45,11 +51,11 @@ def is_array(value: Any) -> bool:
     )
 
 
-def _borrow_torch(tensor: Any, where: str) -> _core.BorrowedTensor:
+def _borrow_torch(tensor: Any, where: str, need: str) -> _core.BorrowedTensor:
     tensor = _on_cpu(tensor, where)
     dtype = name_of(tensor.dtype)
     if dtype is None:
-        raise _foreign_dtype(tensor.dtype, where)
+        raise _foreign_dtype(tensor.dtype, where, need)
     try:
         return _core.BorrowedTensor(tensor.data_ptr(), dtype, tuple(tensor.shape), tensor.stride(), tensor)
     except RuntimeError as error:  # under torch.func and torch.compile
@@ -99,10 +105,10 @@ def _as_numpy(values: Array, where: str) -> np.ndarray[Any, Any]:
         ) from error
 
 
-def _borrow_numpy(array: np.ndarray[Any, Any], where: str) -> _core.BorrowedTensor:
+def _borrow_numpy(array: np.ndarray[Any, Any], where: str, need: str) -> _core.BorrowedTensor:
     dtype = name_of(array.dtype)
     if dtype is None:
-        raise _foreign_dtype(array.dtype, where)
+        raise _foreign_dtype(array.dtype, where, need)
     item = array.itemsize
     if any(stride % item for stride in array.strides):  # a field of a record array
         array = np.ascontiguousarray(array).reshape(array.shape)
@@ -110,10 +116,10 @@ def _borrow_numpy(array: np.ndarray[Any, Any], where: str) -> _core.BorrowedTens
     return _core.BorrowedTensor(array.__array_interface__["data"][0], dtype, array.shape, strides, array)
 
 
-def _foreign_dtype(dtype: Any, where: str) -> UnsupportedError:
+def _foreign_dtype(dtype: Any, where: str, need: str) -> UnsupportedError:
     if isinstance(dtype, np.dtype) and not dtype.isnative:
         return UnsupportedError(
             f"{where}: the bytes are in another machine's order (got dtype {dtype.str!r}); "
             'use array.astype(array.dtype.newbyteorder("="))'
         )
-    return UnsupportedError(f"{where}: unknown dtype (got {dtype}, need f32, f16 or bf16); convert the tensor first")
+    return UnsupportedError(f"{where}: unknown dtype (got {dtype}, need {need}); convert the tensor first")

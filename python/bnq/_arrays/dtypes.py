@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import shown
 from ..errors import InvalidArgumentError, UnsupportedError
 
 _FRAMEWORK_NAMES = {
@@ -31,6 +32,8 @@ _FRAMEWORK_NAMES = {
 }
 _BNQ_NAMES = {framework: ours for ours, framework in _FRAMEWORK_NAMES.items()}
 _OUTPUTS = ("f32", "f16", "bf16")
+FILE_DTYPES = f"one of {', '.join(_FRAMEWORK_NAMES)}"
+"""What a file holds, for messages."""
 
 
 @cache
@@ -44,7 +47,7 @@ def output_name(dtype: Any) -> str:
     name = dtype if dtype in _OUTPUTS else _BNQ_NAMES.get(_spelled(dtype))
     if name in _OUTPUTS:
         return str(name)
-    raise InvalidArgumentError(f"dtype: unknown (got {dtype!r}, need f32, f16 or bf16)")
+    raise InvalidArgumentError(f"dtype: unknown (got {shown(dtype)}, need f32, f16 or bf16)")
 
 
 def _spelled(dtype: Any) -> str:

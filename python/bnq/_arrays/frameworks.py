@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import text
 from ..errors import InvalidArgumentError
 from .dtypes import numpy_dtype, torch_dtype
 
@@ -97,11 +98,11 @@ _ALIASES = {"jax": "jax.numpy", "np": "numpy", "pt": "torch"}
 
 def framework_called(name: str) -> Framework:
     """The framework called "numpy", "torch", "jax", or by the module name of an array API."""
-    full_name = _ALIASES.get(name, name)
+    full_name = _ALIASES.get(text(name, "framework", "numpy, torch or jax"), name)
     if full_name not in _KNOWN:
         try:
             has_arrays = hasattr(import_module(full_name), "asarray")
-        except (ImportError, ValueError):
+        except (ImportError, ValueError, TypeError):  # the last two: no name of a module
             has_arrays = False
         if not has_arrays:
             raise InvalidArgumentError(f"framework: unknown or not installed (got {name!r}, need numpy, torch or jax)")
