@@ -3,12 +3,22 @@
 from typing import Any
 
 from ._arrays import Array, is_array
+from .arguments import shown
 from .errors import InvalidArgumentError
 from .layout import PackedTensor, unpack
 from .quantized_tensor import QuantizedTensor, quantize_activations, quantize_as
 from .scheme import Scheme, SchemeLike, precision_scheme, warn_of
 
 __all__ = ["BitNetQuantizer"]
+
+
+class _LeftOut(int):
+    """A default that is told apart from the same number given by the caller."""
+
+    __slots__ = ()
+
+
+_DEFAULT = _LeftOut(8)
 
 
 class BitNetQuantizer:
@@ -19,10 +29,11 @@ class BitNetQuantizer:
             BitNet v1). **Precision 8 means int8, not ternary**; printing a quantizer spells out what it does.
         granularity: which weights share a scale: ``"tensor"``, ``"row"`` or ``"group(n)"``; the scheme's default when
             left out.
-        scheme: a scheme's name or a :class:`bnq.Scheme`, in place of `precision`.
+        scheme: a scheme's name or a :class:`bnq.Scheme`, in place of `precision`; giving both is an error.
 
     Raises:
-        InvalidArgumentError: no such precision, granularity or scheme; the message lists what is allowed.
+        InvalidArgumentError: no such precision, granularity or scheme, and the message lists what is allowed; both
+            `precision` and `scheme`; the scheme of activations.
 
     Precision 2 warns: it is worse than ternary in the same bits.
     """
@@ -31,17 +42,22 @@ class BitNetQuantizer:
     _scheme: Scheme
 
     def __init__(
-        self, precision: float = 8, *, granularity: str | None = None, scheme: SchemeLike | None = None
+        self, precision: float = _DEFAULT, *, granularity: str | None = None, scheme: SchemeLike | None = None
     ) -> None:
         if scheme is None:
             chosen = precision_scheme(precision)
             self._scheme = chosen if granularity is None else chosen.with_granularity(granularity)
         else:
-            self._scheme = Scheme(scheme, granularity=granularity)
-            if precision != 8 and precision_scheme(precision).rule != self._scheme.rule:
+            if not isinstance(precision, _LeftOut):
                 raise InvalidArgumentError(
-                    f"BitNetQuantizer: precision and scheme differ (got {precision!r} and {str(self._scheme)!r}, "
-                    "need one); leave one out"
+                    f"BitNetQuantizer: precision and scheme are two names for one thing (got {shown(precision)} and "
+                    f"{shown(scheme)}, need one); leave one out"
+                )
+            self._scheme = Scheme(scheme, granularity=granularity)
+            if self._scheme.rule == Scheme.activations().rule:
+                raise InvalidArgumentError(
+                    f"BitNetQuantizer: {self._scheme.rule} is for activations (got {shown(scheme)}, need a scheme of "
+                    "weights); leave it out: quantize_activations uses it always"
                 )
         warn_of(self._scheme, stacklevel=2)
 

@@ -1,5 +1,6 @@
 """BitNetQuantizer: precision, options, what it takes and gives back."""
 
+import re
 import warnings
 from types import SimpleNamespace
 
@@ -50,6 +51,7 @@ def test_unknown_precision_lists_what_is_allowed(precision: float) -> None:
     with pytest.raises(ValueError, match=r"8, 7, 6, 5, 4, 3, 2, 1\.58, 1") as caught:
         bnq.BitNetQuantizer(precision)
     assert isinstance(caught.value, bnq.Error)
+    assert not re.search(r"got \S*(nan|inf)\b", str(caught.value))  # spelled NaN and infinity, as the core does
 
 
 def test_options_are_keyword_only() -> None:
@@ -66,12 +68,22 @@ def test_granularity() -> None:
         bnq.BitNetQuantizer(4, granularity=64)
 
 
-def test_contradictions_are_refused() -> None:
+@pytest.mark.parametrize("precision", [8, 8.0, 4, 1.58])
+def test_precision_and_scheme_are_one_thing(precision: float) -> None:
     with pytest.raises(bnq.InvalidArgumentError, match="leave one out"):
-        bnq.BitNetQuantizer(4, scheme="ternary")
+        bnq.BitNetQuantizer(precision, scheme="4")
+    assert str(bnq.BitNetQuantizer(scheme="4").scheme) == "int4-absmax:group(64)"
+
+
+@pytest.mark.parametrize("scheme", ["int8-token", "int8-token:row", bnq.Scheme.activations()])
+def test_the_scheme_of_activations_is_not_for_weights(scheme: object) -> None:
+    with pytest.raises(bnq.InvalidArgumentError, match="is for activations"):
+        bnq.BitNetQuantizer(scheme=scheme)
+
+
+def test_contradictions_are_refused() -> None:
     with pytest.raises(bnq.InvalidArgumentError, match="given twice"):
         bnq.BitNetQuantizer(scheme="ternary:row", granularity="tensor")
-    assert str(bnq.BitNetQuantizer(4, scheme="int4:row").scheme) == "int4-absmax:row"
 
 
 def test_precision_2_warns_where_it_was_asked_for() -> None:
