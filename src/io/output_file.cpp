@@ -62,25 +62,52 @@ Existing look_at(const fs::path& path, bool replace) {
   return {true, status.st_mode & 07777};
 }
 
-/// Makes a new file of a name that nobody else has. The umask applies, as for any new file.
-Descriptor open_beside(const fs::path& path, fs::path& passing) {
+/// Offers `make` names beside `path` until one is free, and gives that one. `make` returns 0 or an errno.
+template <typename Make>
+fs::path passing_name(const fs::path& path, const Make& make) {
   static std::atomic<unsigned> counter{0};
   constexpr int most_tries = 1000;
   constexpr std::size_t longest_stem = 200;  // bytes; a file name has at most 255
   for (int i = 0; i < most_tries; ++i) {
-    const std::string name = "." + path.filename().string().substr(0, longest_stem) + "." + std::to_string(::getpid()) +
-                             "-" + std::to_string(counter.fetch_add(1)) + ".part";
-    passing = path.parent_path() / name;
-    Descriptor file(::open(passing.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
-    if (file.open()) return file;
-    if (errno == EEXIST) continue;
-    const int error = errno;
-    passing.clear();
+    const fs::path passing =
+        path.parent_path() / ("." + path.filename().string().substr(0, longest_stem) + "." +
+                              std::to_string(::getpid()) + "-" + std::to_string(counter.fetch_add(1)) + ".part");
+    const int error = make(passing);
+    if (error == 0) return passing;
+    if (error == EEXIST) continue;
     fail_io(path, error == ENOENT ? "the folder does not exist" : "cannot make a file in this folder", error,
             error == ENOENT ? "make the folder first" : "");
   }
-  passing.clear();
   fail_io(path, "no free name for a passing file", EEXIST);
+}
+
+fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : "."; }
+
+/// By this name an unnamed file is linked to another.
+std::string process_name(int file) { return "/proc/self/fd/" + std::to_string(file); }
+
+/// A file without a name is gone with this process, however that ends. Not open where the system has none, or where it
+/// could not be named later. The umask applies, as for any new file.
+Descriptor open_unnamed(const fs::path& path) {
+#if defined(O_TMPFILE)
+  Descriptor file(::open(folder_of(path).c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666));
+  if (file.open() && ::access(process_name(file.number()).c_str(), F_OK) == 0) return file;
+#endif
+  return Descriptor();
+}
+
+/// For those systems: a file of a name that nobody else has.
+Descriptor open_named(const fs::path& path, fs::path& passing) {
+  Descriptor file;
+  passing = passing_name(path, [&](const fs::path& name) {
+    file = Descriptor(::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
+    return file.open() ? 0 : errno;
+  });
+  return file;
+}
+
+int link_unnamed(int file, const fs::path& to) {
+  return ::linkat(AT_FDCWD, process_name(file).c_str(), AT_FDCWD, to.c_str(), AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
 }
 
 /// Writing past this limit would end the process with a signal.
@@ -120,7 +147,7 @@ int rename_new(const fs::path& from, const fs::path& to) {
 
 /// A rename is on the disk when its folder is. Some file systems cannot flush a folder; the data is safe all the same.
 void flush_folder(const fs::path& folder) {
-  const Descriptor file(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
+  const Descriptor file(::open(folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
   if (file.open()) (void)::fsync(file.number());
 }
 
@@ -131,13 +158,14 @@ OutputFile::OutputFile(const fs::path& path, std::uint64_t size_bytes, bool repl
   require_file_name(path_);
   const Existing existing = look_at(path_, replace);
   require_below_limit(path_, size_bytes);
-  file_ = open_beside(path_, passing_);
+  file_ = open_unnamed(path_);
+  if (!file_.open()) file_ = open_named(path_, passing_);
   try {
     if (existing.present && ::fchmod(file_.number(), existing.mode) != 0)
       fail_io(path_, "cannot set permissions", errno);
     reserve(size_bytes);
   } catch (...) {  // the destructor of an object that was not made does not run
-    (void)::unlink(passing_.c_str());
+    if (!passing_.empty()) (void)::unlink(passing_.c_str());
     throw;
   }
 }
@@ -176,17 +204,24 @@ void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
 
 void OutputFile::commit() {
   if (::fsync(file_.number()) != 0) fail_io(path_, "cannot flush the file to the disk", errno);
-  if (!file_.close()) fail_io(path_, "cannot close the file", errno);
-  int error = 0;
-  if (replace_) {
-    error = ::rename(passing_.c_str(), path_.c_str()) == 0 ? 0 : errno;
-  } else {
-    error = rename_new(passing_, path_);
-  }
+  const int error = give_name();
   if (error == EEXIST) (void)look_at(path_, false);
   if (error != 0) fail_io(path_, "cannot give the file its name", error);
   passing_.clear();
-  flush_folder(path_.parent_path());
+  (void)file_.close();  // what it holds is on the disk
+  flush_folder(folder_of(path_));
+}
+
+int OutputFile::give_name() {
+  if (passing_.empty()) {
+    const int error = link_unnamed(file_.number(), path_);
+    if (error != EEXIST || !replace_) return error;
+    // A link replaces nothing; a rename does, in one step.
+    passing_ = passing_name(path_, [&](const fs::path& name) { return link_unnamed(file_.number(), name); });
+  }
+  if (!file_.close()) return errno;
+  if (!replace_) return rename_new(passing_, path_);
+  return ::rename(passing_.c_str(), path_.c_str()) == 0 ? 0 : errno;
 }
 
 }  // namespace bnq::detail

@@ -9,9 +9,10 @@
 
 namespace bnq::detail {
 
-/// A file written under a passing name beside its final one, which it takes when whole. Until then whatever stands at
-/// the final name stays as it is; destroyed before `commit`, nothing is left. Through a symbolic link its target is
-/// written.
+/// A file without a name that takes its final one when whole. Until then whatever stands there stays as it is;
+/// destroyed before `commit`, also with the whole process, nothing is left. Where a file system has no files without a
+/// name, it has a passing one beside the final one, which a killed process leaves behind. Through a symbolic link its
+/// target is written.
 class OutputFile {
  public:
   /// Reserves `size_bytes`, so that a full disk is known before any work. Throws `exists` unless `replace`; `io` for a
@@ -24,14 +25,15 @@ class OutputFile {
   /// Throws `io`.
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
 
-  /// Flushes to the disk and renames. Throws `io`; `exists` when another program made the final name meanwhile.
+  /// Flushes to the disk and gives the name. Throws `io`; `exists` when another program made the final name meanwhile.
   void commit();
 
  private:
   void reserve(std::uint64_t size_bytes);
+  [[nodiscard]] int give_name();  ///< returns 0 or an errno
 
   std::filesystem::path path_;
-  std::filesystem::path passing_;  ///< empty once renamed
+  std::filesystem::path passing_;  ///< empty while the file has no name, or its final one
   Descriptor file_;
   bool replace_;
 };

@@ -1,5 +1,6 @@
 """The output appears whole or not at all, and never over something that was not to be replaced."""
 
+import contextlib
 import json
 import os
 import signal
@@ -108,6 +109,22 @@ def long_work(tmp_path):
     return path
 
 
+def wait_for_map(process, path):
+    while str(path) not in Path(f"/proc/{process.pid}/maps").read_text() and process.poll() is None:
+        time.sleep(0.001)
+
+
+def wait_for_output(process, folder):
+    """Until `process` has a file to write, which has a passing name in `folder` or none."""
+    before = {"long.safetensors", "out"}
+    files = Path(f"/proc/{process.pid}/fd")
+    while set(names(folder)) == before and process.poll() is None:
+        with contextlib.suppress(OSError):  # a file that was closed meanwhile
+            if any(str(file.readlink()).endswith(" (deleted)") for file in files.iterdir()):
+                return
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_leaves_the_old_file_whole_and_no_other(binary, long_work, number):
     folder = long_work.parent
@@ -115,8 +132,7 @@ def test_an_interrupt_leaves_the_old_file_whole_and_no_other(binary, long_work, 
     out.write_text("precious")
     command = [binary, "quantize", str(long_work), str(out), "--force", "--threads", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while len(names(folder)) == 2 and process.poll() is None:
-            time.sleep(0.001)
+        wait_for_output(process, folder)
         process.send_signal(number)
         said, complained = process.communicate(timeout=60)
     assert process.returncode == 130, complained
@@ -127,12 +143,36 @@ def test_an_interrupt_leaves_the_old_file_whole_and_no_other(binary, long_work, 
     assert names(folder) == ["long.safetensors", "out"]
 
 
+def test_nohup_means_to_go_on(binary, long_work):
+    command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", binary, "inspect", str(long_work)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_for_map(process, long_work)
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_a_killed_process_leaves_the_folder_as_it_was(binary, long_work):
+    folder = long_work.parent
+    out = folder / "out"
+    out.write_text("precious")
+    command = [binary, "quantize", str(long_work), str(out), "--force", "--threads", "1"]
+    with subprocess.Popen(command) as process:
+        wait_for_output(process, folder)
+        unnamed = len(names(folder)) == 2
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert out.read_text() == "precious"
+    if not unnamed:
+        pytest.skip("this file system has no unnamed files")
+    assert names(folder) == ["long.safetensors", "out"]
+
+
 @pytest.mark.parametrize("verb", ["inspect", "verify"])
 def test_reading_can_be_interrupted(binary, long_work, verb):
     files = [str(long_work)] * (1 if verb == "inspect" else 2)
     with subprocess.Popen([binary, verb, *files, "--threads", "1"], stderr=subprocess.PIPE) as process:
-        while str(long_work) not in Path(f"/proc/{process.pid}/maps").read_text():
-            time.sleep(0.001)
+        wait_for_map(process, long_work)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 130

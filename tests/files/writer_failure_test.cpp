@@ -51,7 +51,7 @@ TEST_F(WriterFailureTest, LeavesNothingWithoutFinish) {
     EXPECT_FALSE(std::filesystem::exists(path));
     write_pair(writer);
     EXPECT_FALSE(std::filesystem::exists(path));
-    EXPECT_EQ(dir.entries(), 1);  // the passing file
+    EXPECT_LE(dir.entries(), 1);  // a passing file, on a file system without unnamed ones
   }
   EXPECT_EQ(dir.entries(), 0);
 }
@@ -190,13 +190,13 @@ TEST_F(WriterFailureTest, SaysWhenTheFolderIsMissing) {
   EXPECT_EQ(dir.entries(), 1);
 }
 
+// All of it in a folder of its own: were the check broken, a device of the machine would be replaced by a file.
 TEST_F(WriterFailureTest, ReplacesNothingButFiles) {
   std::filesystem::create_directory(path);
   ASSERT_EQ(mkfifo((dir / "pipe").c_str(), 0600), 0);
   for (const Replace replace : {Replace::no, Replace::yes}) {
     EXPECT_BNQ_ERROR(write_whole(path, replace), ErrorKind::io, path.string(), "folder");
     EXPECT_BNQ_ERROR(write_whole(dir / "pipe", replace), ErrorKind::io, "pipe");
-    EXPECT_BNQ_ERROR(write_whole("/dev/null", replace), ErrorKind::io, "/dev/null");
   }
   EXPECT_TRUE(std::filesystem::is_directory(path));
   EXPECT_TRUE(std::filesystem::is_fifo(dir / "pipe"));
@@ -301,19 +301,6 @@ TEST_F(WriterFailureTest, SaysWhenAWriteFails) {
   }
   EXPECT_EQ(read_file(path), "old");
   EXPECT_EQ(dir.entries(), 1);
-}
-
-TEST_F(WriterFailureTest, ForgetsNothingWhenItsPassingFileIsGone) {
-  write_file(path, "old");
-  {
-    Writer writer(path, pair(), {}, Replace::yes);
-    write_pair(writer);
-    for (const auto& entry : std::filesystem::directory_iterator(dir.path())) {
-      if (entry.path() != path) std::filesystem::remove(entry.path());
-    }
-    EXPECT_BNQ_ERROR(writer.finish(), ErrorKind::io, path.string());
-  }
-  EXPECT_EQ(read_file(path), "old");
 }
 
 }  // namespace
