@@ -49,7 +49,7 @@ std::string table_of(const Inspection& inspection) {
                tensor.scheme ? tensor.scheme->to_string() : "", tensor.layout ? std::string(tensor.layout->name()) : "",
                bits_per_weight(tensor), tensor.minimum ? number("%.4g", *tensor.minimum) : "",
                tensor.maximum ? number("%.4g", *tensor.maximum) : "",
-               tensor.zero_share ? percent(*tensor.zero_share) : "", notes(tensor), printable(tensor.name)});
+               tensor.zero_share ? percent(*tensor.zero_share) : "", notes(tensor), name_text(tensor.name)});
   }
   return table.text();
 }

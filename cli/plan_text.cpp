@@ -60,7 +60,7 @@ std::string plan_table(const Plan& plan) {
   for (const PlannedTensor& tensor : plan.tensors) {
     table.add({std::string(name(tensor.dtype)), to_string(tensor.shape), grouped(tensor.bytes_in),
                grouped(tensor.bytes_out), scheme_text(tensor), layout_text(tensor), reason_text(tensor),
-               printable(tensor.name)});
+               name_text(tensor.name)});
   }
   return table.text();
 }

@@ -88,6 +88,8 @@ std::string change(std::uint64_t bytes_before, std::uint64_t bytes_after) {
   return text;
 }
 
+std::string name_text(std::string_view name) { return name.empty() ? "''" : printable(name); }
+
 std::string printable(std::string_view text) {
   const auto byte = [&](std::size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U; };
   // Bytes of the sequence at `at` that must not reach a terminal.

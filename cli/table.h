@@ -45,6 +45,9 @@ using Facts = std::vector<std::pair<std::string, std::string>>;
 /// "90,868,376 -> 23,113,112 bytes (90.9 -> 23.1 MB), 25.4 %"
 [[nodiscard]] std::string change(std::uint64_t bytes_before, std::uint64_t bytes_after);
 
+/// A tensor's name as a cell of a table; the empty one is shown as ''.
+[[nodiscard]] std::string name_text(std::string_view name);
+
 /// Text from a file made safe for a terminal: control characters and marks that turn text round become \xNN.
 [[nodiscard]] std::string printable(std::string_view text);
 

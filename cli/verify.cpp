@@ -40,25 +40,28 @@ std::string table_of(const Verification& verification) {
                {"scheme", left},
                {"notes", left},
                {"name", left}});
+  bool empty = true;
   for (const VerifiedTensor& tensor : verification.tensors) {
     if (!tensor.report) continue;
     const Report& report = *tensor.report;
     table.add({decibel(report.sqnr_db), number("%.6f", report.cosine), number("%.3g", report.max_abs_error),
                percent(report.zero_share), percent(report.saturated_share),
                grouped(static_cast<std::uint64_t>(report.floored_granules)), number("%.2f", report.bits_per_weight),
-               tensor.scheme ? tensor.scheme->to_string() : "", notes(tensor), printable(tensor.name)});
+               tensor.scheme ? tensor.scheme->to_string() : "", notes(tensor), name_text(tensor.name)});
+    empty = false;
   }
-  return table.text();
+  return empty ? "" : table.text();
 }
 
 std::string differences(const Verification& verification) {
   std::string text;
   for (const VerifiedTensor& tensor : verification.tensors) {
-    if (!tensor.scheme && !tensor.reproduced) text += "copy differs: " + printable(tensor.name) + "\n";
+    if (tensor.report || tensor.reproduced) continue;
+    text += (tensor.scheme ? "made from another dtype or shape: " : "copy differs: ") + name_text(tensor.name) + "\n";
   }
-  for (const std::string& name : verification.missing) text += "missing: " + printable(name) + "\n";
-  for (const std::string& name : verification.extra) text += "extra: " + printable(name) + "\n";
-  return text.empty() ? text : "\n" + text;
+  for (const std::string& name : verification.missing) text += "missing: " + name_text(name) + "\n";
+  for (const std::string& name : verification.extra) text += "extra: " + name_text(name) + "\n";
+  return text;
 }
 
 std::string tensors_text(const Verification& verification) {
@@ -75,6 +78,16 @@ std::string tensors_text(const Verification& verification) {
   return text;
 }
 
+bool holds_quantized(const Verification& verification) {
+  return std::ranges::any_of(verification.tensors, [](const VerifiedTensor& t) { return t.scheme.has_value(); });
+}
+
+std::string reproduced_text(const Verification& verification) {
+  if (!holds_quantized(verification)) return "";
+  return verification.reproduced ? "yes: quantizing the original again gives the same codes and scales"
+                                 : "no: these are not the codes that bnq computes from this original";
+}
+
 std::string gates_text(const Arguments& arguments, const Verification& verification) {
   std::string asked;
   if (arguments.gates.min_sqnr_db) asked += "SQNR >= " + number("%g", *arguments.gates.min_sqnr_db) + " dB";
@@ -82,6 +95,7 @@ std::string gates_text(const Arguments& arguments, const Verification& verificat
     asked += (asked.empty() ? "" : ", ") + ("cosine >= " + number("%g", *arguments.gates.min_cosine));
   }
   if (asked.empty()) return "";
+  if (!holds_quantized(verification)) return asked + ": not met, nothing is quantized";
   const auto missed = std::ranges::count_if(verification.tensors, &VerifiedTensor::gate_missed);
   return asked + ": " + (missed == 0 ? "met" : "missed by " + count(static_cast<std::uint64_t>(missed), "tensor"));
 }
@@ -94,18 +108,17 @@ std::string summary(const Arguments& arguments, const Verification& verification
                                  ", everything counted, embeddings too");
   if (verification.worst_sqnr_db) {
     const std::string worst = decibel(*verification.worst_sqnr_db);
-    lines.emplace_back("worst SQNR", worst + (worst == "lossless" ? "" : " dB  " + printable(verification.worst_name)));
+    lines.emplace_back("worst SQNR", worst + (worst == "lossless" ? "" : " dB  " + name_text(verification.worst_name)));
   }
   if (verification.median_sqnr_db) {
     const std::string median = decibel(*verification.median_sqnr_db);
     lines.emplace_back("median SQNR", median + (median == "lossless" ? "" : " dB"));
   }
-  lines.emplace_back("reproduced", verification.reproduced
-                                       ? "yes: quantizing the original again gives the same codes and scales"
-                                       : "no: these are not the codes that bnq computes from this original");
+  const std::string reproduced = reproduced_text(verification);
+  if (!reproduced.empty()) lines.emplace_back("reproduced", reproduced);
   const std::string gates = gates_text(arguments, verification);
   if (!gates.empty()) lines.emplace_back("gates", gates);
-  return "\n" + facts(lines) + "\n" + printable(verification.verdict) + "\n";
+  return facts(lines) + "\n" + printable(verification.verdict) + "\n";
 }
 
 Outcome run(const Arguments& arguments) {
@@ -116,7 +129,12 @@ Outcome run(const Arguments& arguments) {
   }
   const ExitCode code = verification.gates_met ? exit_ok : exit_gate;
   if (arguments.run.json) return {to_json(verification) + "\n", code};
-  return {table_of(verification) + differences(verification) + summary(arguments, verification), code};
+  std::string text;
+  for (const std::string& block :
+       {table_of(verification), differences(verification), summary(arguments, verification)}) {
+    text += (text.empty() || block.empty() ? "" : "\n") + block;
+  }
+  return {text, code};
 }
 
 }  // namespace

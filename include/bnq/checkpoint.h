@@ -114,14 +114,14 @@ struct Inspection {
                                                        const Progress& progress = {});
 
 struct Gates {
-  std::optional<double> min_sqnr_db = {};
-  std::optional<double> min_cosine = {};
+  std::optional<double> min_sqnr_db = {};  ///< +infinity asks for lossless
+  std::optional<double> min_cosine = {};   ///< in [-1, 1]
 };
 
 struct VerifiedTensor {
   std::string name = {};
   std::optional<Scheme> scheme = {};  ///< empty: a plain copy
-  std::optional<Report> report = {};  ///< of a quantized tensor, against the original
+  std::optional<Report> report = {};  ///< of a quantized tensor; empty when the original has another dtype or shape
   bool reproduced = false;  ///< quantizing the original again gives the stored codes and scales; a copy is equal
   bool gate_missed = false;
   std::uint64_t bytes_before = 0;
@@ -138,12 +138,14 @@ struct Verification {
   std::string worst_name = {};
   bool lossless = false;     ///< every tensor
   bool reproduced = false;   ///< every tensor, none missing or extra
-  bool gates_met = true;     ///< false also when something was not reproduced
+  bool gates_met = true;     ///< false also when something was not reproduced, or a gate finds nothing quantized
   std::string verdict = {};  ///< plain words
 };
 
 /// Recomputes every tensor of `quantized` from `original` and compares.
-/// Throws `io`, or `bad_content` when a file is broken or holds NaN, or names and shapes do not fit.
+/// Names, dtypes and shapes that do not fit are a result, not an error. Throws `invalid_argument` for a gate that is no
+/// number, `io`, or `bad_content` when a file is broken, a tensor to quantize holds NaN, or `original` itself holds
+/// tensors that bnq quantized.
 [[nodiscard]] BNQ_EXPORT Verification verify_checkpoint(const std::filesystem::path& original,
                                                         const std::filesystem::path& quantized, const Gates& gates,
                                                         const Progress& progress = {});

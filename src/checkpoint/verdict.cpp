@@ -41,6 +41,10 @@ bool few_levels(const Verification& v) {
   return std::ranges::any_of(v.tensors, [](const VerifiedTensor& t) { return t.scheme && t.scheme->max_code() == 1; });
 }
 
+bool holds_quantized(const Verification& v) {
+  return std::ranges::any_of(v.tensors, [](const VerifiedTensor& t) { return t.scheme.has_value(); });
+}
+
 /// A good median hides a few tensors that lose much.
 std::string outliers(const Verification& v) {
   const auto loses = [](const VerifiedTensor& t) { return t.report && t.report->sqnr_db < large_loss_db; };
@@ -53,7 +57,7 @@ std::string outliers(const Verification& v) {
 }
 
 std::string quality(const Verification& v) {
-  if (!v.median_sqnr_db) return "Nothing is quantized; every tensor is a plain copy.";
+  if (!v.median_sqnr_db) return "Nothing is quantized: every tensor is an equal copy.";
   if (v.lossless) return "Lossless: every tensor comes back exactly.";
   const double db = *v.median_sqnr_db;
   const std::string figures =
@@ -72,20 +76,23 @@ std::string quality(const Verification& v) {
 std::string mismatch(const Verification& v) {
   const auto wrong = std::ranges::count_if(v.tensors, [](const VerifiedTensor& t) { return !t.reproduced; });
   std::string text = "NOT REPRODUCED: ";
+  if (!holds_quantized(v)) text += "nothing is quantized, and not every tensor is an equal copy. ";
+  const auto add = [&](auto count, const char* one, const char* many, const std::string& first) {
+    text += std::to_string(count) + (count == 1 ? one : many) + ", first '" + printable(first) + "'. ";
+  };
   if (wrong > 0) {
     const auto first = std::ranges::find_if(v.tensors, [](const VerifiedTensor& t) { return !t.reproduced; });
-    text += std::to_string(wrong) + " tensors differ from what the original gives, first '" + printable(first->name) +
-            "'. ";
+    add(wrong, " tensor differs from what the original gives", " tensors differ from what the original gives",
+        first->name);
   }
-  if (!v.missing.empty())
-    text += std::to_string(v.missing.size()) + " are missing, first '" + printable(v.missing[0]) + "'. ";
-  if (!v.extra.empty()) text += std::to_string(v.extra.size()) + " are extra, first '" + printable(v.extra[0]) + "'. ";
+  if (!v.missing.empty()) add(v.missing.size(), " is missing", " are missing", v.missing[0]);
+  if (!v.extra.empty()) add(v.extra.size(), " is extra", " are extra", v.extra[0]);
   return text + "This file was not made from this original, or was changed since.";
 }
 
 }  // namespace
 
-void summarize(Verification& v) {
+void summarize(Verification& v, const Gates& gates) {
   std::vector<double> decibels;
   bool lossless = true;
   v.reproduced = v.missing.empty() && v.extra.empty();
@@ -103,7 +110,8 @@ void summarize(Verification& v) {
   }
   if (!decibels.empty()) v.median_sqnr_db = median(std::move(decibels));
   v.lossless = lossless && v.missing.empty() && v.extra.empty();
-  v.gates_met = v.gates_met && v.reproduced;
+  const bool asked = gates.min_sqnr_db || gates.min_cosine;
+  v.gates_met = v.gates_met && v.reproduced && !(asked && !holds_quantized(v));
   v.verdict = v.reproduced ? quality(v) : mismatch(v);
 }
 

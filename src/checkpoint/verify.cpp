@@ -5,6 +5,7 @@
 #include "checkpoint/verdict.h"
 #include "checkpoint/work.h"
 #include "core/fail.h"
+#include "io/system_call.h"
 
 #include <algorithm>
 #include <cmath>
@@ -41,19 +42,21 @@ bool misses(const Gates& gates, const Report& report) {
          (gates.min_cosine && report.cosine < *gates.min_cosine);
 }
 
-void require_same_tensor(const Reader& quantized, const Entry& entry, const FileForm& form) {
-  if (entry.shape == form.shape && entry.dtype == form.dtype) return;
-  detail::fail(ErrorKind::bad_content, {.where = detail::in_file(quantized.path(), form.name),
-                                        .what = "was quantized from another tensor",
-                                        .got = std::string(name(form.dtype)) + " " + to_string(form.shape),
-                                        .need = std::string(name(entry.dtype)) + " " + to_string(entry.shape)});
+void require_floats(const Reader& original) {
+  const detail::Contents contents = detail::contents_of(original);
+  if (contents.quantized.empty()) return;
+  detail::fail(ErrorKind::bad_content, {.where = detail::text_of(original.path()),
+                                        .what = "holds tensors that bnq quantized",
+                                        .got = "'" + detail::printable(contents.quantized[0].name) + "' among them",
+                                        .need = "the original first, then the quantized file",
+                                        .cure = "swap the two"});
 }
 
 VerifiedTensor verify_quantized(const Reader& original, const Entry& entry, const Reader& quantized,
                                 const FileForm& form) {
-  require_same_tensor(quantized, entry, form);
   VerifiedTensor tensor{.name = entry.name, .scheme = form.scheme, .bytes_before = entry.nbytes};
   for (const Entry& part : form.parts()) tensor.bytes_after += part.nbytes;
+  if (entry.shape != form.shape || entry.dtype != form.dtype) return tensor;  // nothing to compare
   const QuantizedTensor stored = detail::read_quantized(quantized, form);
   try {
     const QuantizedTensor again = quantize(original.view(entry), form.scheme);
@@ -81,6 +84,7 @@ Verification verify_checkpoint(const std::filesystem::path& original_path, const
   require_gates(gates);
   const Reader original(original_path);
   const Reader quantized(quantized_path);
+  require_floats(original);
   const detail::Contents contents = detail::contents_of(quantized);
   Verification v;
   v.file_bytes_before = original.file_bytes();
@@ -91,7 +95,8 @@ Verification verify_checkpoint(const std::filesystem::path& original_path, const
     const auto copy = contents.plain.find(entry.name);
     if (form != nullptr) {
       v.tensors.push_back(verify_quantized(original, entry, quantized, *form));
-      v.tensors.back().gate_missed = misses(gates, *v.tensors.back().report);
+      const auto& report = v.tensors.back().report;
+      v.tensors.back().gate_missed = report && misses(gates, *report);
     } else if (copy != contents.plain.end()) {
       v.tensors.push_back(verify_copy(original, entry, quantized, copy->second));
     } else {
@@ -105,7 +110,7 @@ Verification verify_checkpoint(const std::filesystem::path& original_path, const
   for (const auto& [name, entry] : contents.plain) {
     if (original.find(name) == nullptr) v.extra.push_back(name);
   }
-  detail::summarize(v);
+  detail::summarize(v, gates);
   return v;
 }
 

@@ -142,10 +142,40 @@ def test_an_unrelated_file_does_not_pass(bnq, model, tmp_path):
     assert "extra: other" in text
 
 
-def test_another_shape_is_bad_content(bnq, model, small, tensors):
-    tensors["layer.0.up.weight"] = tensors["layer.0.up.weight"][:, :16].copy()
+@pytest.mark.parametrize("other", ["shape", "dtype"])
+def test_an_original_of_another_shape_or_dtype_does_not_pass(bnq, model, small, tensors, other):
+    weights = tensors["layer.0.up.weight"]
+    tensors["layer.0.up.weight"] = weights[:, :16].copy() if other == "shape" else weights.astype(np.float16)
     save_file(tensors, model)
-    assert "layer.0.up.weight" in bnq("verify", model, small, code=4).stderr
+    text = bnq("verify", model, small, code=3).stdout
+    assert "made from another dtype or shape: layer.0.up.weight" in text
+    assert "NOT REPRODUCED: 1 tensor differs" in text.splitlines()[-1]
+
+
+def test_arguments_that_stand_the_wrong_way_round_are_noticed(bnq, model, small):
+    assert "swap" in bnq("verify", small, model, code=4).stderr
+    assert "swap" in bnq("verify", small, small, code=4).stderr
+
+
+def test_a_copy_is_no_quantized_file(bnq, model, tensors):
+    text = bnq("verify", model, model).stdout
+    assert text.startswith("tensors ")
+    assert "reproduced" not in text
+    assert text.splitlines()[-1] == "Nothing is quantized: every tensor is an equal copy."
+    assert "not met, nothing is quantized" in bnq("verify", model, model, "--min-sqnr", "1", code=3).stdout
+    tensors["norm.weight"][3] = 7
+    other = model.with_name("other")
+    save_file(tensors, other)
+    text = bnq("verify", model, other, code=3).stdout
+    assert text.startswith("copy differs: norm.weight\n\n")
+    assert "nothing is quantized, and not every tensor is an equal copy" in text.splitlines()[-1]
+
+
+def test_a_tensor_without_a_name_is_shown(bnq, tmp_path):
+    save_file({"": np.ones((4, 4), np.float32)}, tmp_path / "m")
+    bnq("quantize", "m", "out", "--rule", "*=8")
+    for command in (["inspect", "m"], ["quantize", "m", "--dry-run"], ["verify", "m", "out"]):
+        assert any(line.endswith(" ''") for line in bnq(*command).stdout.splitlines()), command
 
 
 @pytest.mark.parametrize("scheme", ["8", "4", "2", "ternary", "1"])

@@ -259,17 +259,34 @@ TEST_F(VerifyTest, ListsMissingAndExtraTensors) {
   EXPECT_NE(v.verdict.find("'layers.0.q.weight'"), std::string::npos) << v.verdict;
 }
 
-TEST_F(VerifyTest, RefusesAnotherShapeOrDtype) {
+TEST_F(VerifyTest, AnotherShapeOrDtypeIsNotReproduced) {
   verified({});
-  TensorMap other = model;
-  other.insert_or_assign("layers.0.q.weight", Tensor(DType::bf16, {12, 8}));
-  write_tensors(original, other);
-  EXPECT_BNQ_ERROR(verify_checkpoint(original, quantized, {}), ErrorKind::bad_content, "'layers.0.q.weight'", "[12, 8]",
-                   "[8, 12]");
-  other.insert_or_assign("layers.0.q.weight", Tensor(DType::f16, {8, 12}));
-  write_tensors(original, other);
-  EXPECT_BNQ_ERROR(verify_checkpoint(original, quantized, {}), ErrorKind::bad_content, "'layers.0.q.weight'", "bf16",
-                   "f16");
+  for (const Tensor& tensor : {Tensor(DType::bf16, {12, 8}), Tensor(DType::f16, {8, 12}), Tensor(DType::i64, {2})}) {
+    model.insert_or_assign("layers.0.q.weight", tensor);
+    write_tensors(original, model);
+    expect_only_wrong("layers.0.q.weight");
+    const Verification v = verify_checkpoint(original, quantized, {.min_sqnr_db = 1});
+    EXPECT_FALSE(find(v, "layers.0.q.weight").report);
+    EXPECT_TRUE(find(v, "layers.0.q.weight").scheme);
+    EXPECT_FALSE(v.gates_met);
+    EXPECT_FALSE(v.lossless);
+  }
+}
+
+TEST_F(VerifyTest, RefusesAnOriginalThatIsQuantized) {
+  verified({});
+  EXPECT_BNQ_ERROR(verify_checkpoint(quantized, original, {}), ErrorKind::bad_content, quantized.string(), "swap");
+  EXPECT_BNQ_ERROR(verify_checkpoint(quantized, quantized, {}), ErrorKind::bad_content, quantized.string(), "swap");
+}
+
+TEST_F(VerifyTest, NoGateIsMetWhereNothingIsQuantized) {
+  EXPECT_TRUE(verify_checkpoint(original, original, {}).gates_met);
+  for (const Gates& gates : {Gates{.min_sqnr_db = -100}, Gates{.min_cosine = -1}}) {
+    const Verification v = verify_checkpoint(original, original, gates);
+    EXPECT_FALSE(v.gates_met);
+    EXPECT_TRUE(v.reproduced);
+    EXPECT_EQ(v.verdict, "Nothing is quantized: every tensor is an equal copy.");
+  }
 }
 
 TEST_F(VerifyTest, TakesEmptyTensors) {
