@@ -1,5 +1,5 @@
-#include "option_value.h"
 #include "progress.h"
+#include "run_options.h"
 #include "table.h"
 #include "verb.h"
 

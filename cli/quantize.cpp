@@ -33,7 +33,8 @@ struct Arguments {
 Rule parse_rule(const std::string& text) {
   const std::size_t at = text.rfind('=');
   if (at == std::string::npos || at == 0 || at + 1 == text.size()) {
-    usage("--rule is not complete (got '" + printable(text) + "', need PATTERN=SCHEME, e.g. '*.mlp.*=ternary')");
+    usage("--rule is not complete (got '" + printable(text) +
+          "', need PATTERN=SCHEME or PATTERN=keep, e.g. '*.mlp.*=ternary')");
   }
   return {text.substr(0, at), text.substr(at + 1)};
 }
@@ -116,8 +117,9 @@ Verb add_quantize(CLI::App& bnq) {
   verb->add_flag("--force", arguments->options.replace, "Replace OUT if it exists");
   arguments->run.add_to(*verb);
   verb->footer(
-      "Patterns are shell wildcards (* ? []) over whole tensor names; put them in quotes. The last --rule or\n"
-      "--keep that matches wins. Without a rule only linear weights are quantized. A rule, and --only, reaches\n"
+      "Patterns are shell wildcards over whole tensor names; put them in quotes: * is any text, ? one character,\n"
+      "[abc] or [a-z] one of these, [!a] one that is not; no braces; \\* is the character itself. The last --rule\n"
+      "or --keep that matches wins. Without a rule only linear weights are quantized. A rule, and --only, reaches\n"
       "whatever its pattern matches, biases and norms too; a pattern that ends in '.weight' leaves biases out.\n\n"
       "Examples:\n"
       "  bnq quantize model.safetensors small.safetensors --scheme 8 --embeddings 8\n"

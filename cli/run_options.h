@@ -1,15 +1,53 @@
 #pragma once
 
-#include "option_value.h"
 #include "progress.h"
+#include "table.h"
 
 #include <bnq/threads.h>
 
 #include <CLI/App.hpp>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
 #include <optional>
 #include <string>
+#include <system_error>
 
 namespace bnq::cli {
+
+// What an option's text must be. CLI11's own reading takes '', ' 2' and '0x2' as well.
+
+/// `need` in words: "a whole number from 1 to 1024".
+inline std::string refusal(const std::string& text, const std::string& need) {
+  return "wrong value (got '" + printable(text) + "', need " + need + ")";
+}
+
+inline CLI::Validator some_text() {
+  return {[](const std::string& text) { return text.empty() ? refusal(text, "some text") : ""; }, ""};
+}
+
+inline CLI::Validator whole_number(int least, int most) {
+  return {[least, most](const std::string& text) {
+            int value = 0;
+            const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+            const bool whole = error == std::errc() && end == text.data() + text.size();
+            if (whole && value >= least && value <= most) return std::string();
+            return refusal(text, "a whole number from " + std::to_string(least) + " to " + std::to_string(most));
+          },
+          ""};
+}
+
+/// Decimal and finite.
+inline CLI::Validator real_number() {
+  return {[](const std::string& text) {
+            char* end = nullptr;
+            const double value = std::strtod(text.c_str(), &end);
+            const bool plain = !text.empty() && text.find_first_not_of("+-.0123456789eE") == std::string::npos;
+            if (plain && *end == '\0' && std::isfinite(value)) return std::string();
+            return refusal(text, "a number");
+          },
+          ""};
+}
 
 /// Options of every verb that reads tensors.
 struct RunOptions {

@@ -7,6 +7,8 @@
 namespace bnq::cli {
 namespace {
 
+constexpr std::uint64_t least_megabytes = 50'000;  // fewer bytes would be "0.0 MB"
+
 /// Characters, not bytes: what follows the first byte of a UTF-8 sequence takes no room.
 std::size_t width(const std::string& text) {
   return static_cast<std::size_t>(
@@ -68,7 +70,9 @@ std::string number(const char* format, double value) {
 }
 
 std::string bytes_text(std::uint64_t bytes) {
-  return grouped(bytes) + " bytes (" + number("%.1f", static_cast<double>(bytes) / 1e6) + " MB)";
+  std::string text = grouped(bytes) + " bytes";
+  if (bytes >= least_megabytes) text += " (" + number("%.1f", static_cast<double>(bytes) / 1e6) + " MB)";
+  return text;
 }
 
 std::string percent(double share) {
@@ -83,7 +87,9 @@ std::string change(std::uint64_t bytes_before, std::uint64_t bytes_after) {
   const auto before = static_cast<double>(bytes_before);
   const auto after = static_cast<double>(bytes_after);
   std::string text = grouped(bytes_before) + " -> " + grouped(bytes_after) + " bytes";
-  text += " (" + number("%.1f", before / 1e6) + " -> " + number("%.1f", after / 1e6) + " MB)";
+  if (std::max(bytes_before, bytes_after) >= least_megabytes) {
+    text += " (" + number("%.1f", before / 1e6) + " -> " + number("%.1f", after / 1e6) + " MB)";
+  }
   if (bytes_before > 0) text += ", " + percent(after / before);
   return text;
 }

@@ -20,7 +20,8 @@ namespace bnq {
 /// no file is left).
 using Progress = std::function<bool(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
 
-/// Tensors whose name matches `pattern` (shell wildcards * ? []) get `scheme`, a scheme's text or "keep".
+/// Tensors whose whole name matches `pattern` (shell wildcards * ? [abc] [a-z] [!a], no braces) get `scheme`, a
+/// scheme's text or "keep".
 struct Rule {
   std::string pattern = {};
   std::string scheme = {};

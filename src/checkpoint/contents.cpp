@@ -57,11 +57,12 @@ Contents contents_of(const Reader& reader) {
 
 void require_not_packed(const Reader& reader, const Contents& contents) {
   constexpr const char* cure = "quantize the original; `bnq dequantize` brings back floats, not what was lost";
-  if (!contents.quantized.empty()) {
-    fail(ErrorKind::bad_content, {.where = text_of(reader.path()),
-                                  .what = "is quantized already, by bnq " + printable(contents.version),
-                                  .got = std::to_string(contents.quantized.size()) + " quantized tensors",
-                                  .cure = cure});
+  if (const std::size_t count = contents.quantized.size(); count > 0) {
+    fail(ErrorKind::bad_content,
+         {.where = text_of(reader.path()),
+          .what = "is quantized already, by bnq " + printable(contents.version),
+          .got = count == 1 ? "1 quantized tensor" : std::to_string(count) + " quantized tensors",
+          .cure = cure});
   }
   const auto& entries = reader.tensors();
   const auto at = std::ranges::find_if(entries, [&](const Entry& entry) { return looks_packed(reader, entry); });

@@ -65,7 +65,7 @@ DequantizeResult dequantize_checkpoint(const std::filesystem::path& in, const st
                           .file_bytes_in = reader.file_bytes(),
                           .file_bytes_out = safetensors::Writer::file_bytes(entries, metadata)};
   safetensors::Writer writer(out, std::move(entries), metadata, replace ? Replace::yes : Replace::no);
-  detail::ProgressCounter counter(progress, reader.file_bytes());
+  detail::ProgressCounter counter(progress, reader.file_bytes(), detail::ProgressCounter::Writes::yes);
   for (const FileForm& form : contents.quantized) {
     result.saturated_values += write_dequantized(reader, writer, form, dtype.value_or(form.dtype));
     counter.add(stored_bytes(form));

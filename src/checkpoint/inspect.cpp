@@ -114,7 +114,7 @@ Inspection inspect_checkpoint(const std::filesystem::path& path, const Progress&
   const detail::Contents contents = detail::contents_of(reader);
   Inspection inspection{.tensors = {}, .file_bytes = reader.file_bytes(), .written_by = {}};
   if (!contents.version.empty()) inspection.written_by = "bnq " + contents.version;
-  detail::ProgressCounter counter(progress, reader.file_bytes());
+  detail::ProgressCounter counter(progress, reader.file_bytes(), detail::ProgressCounter::Writes::no);
   const auto add = [&](InspectedTensor tensor) {
     counter.add(tensor.nbytes);
     inspection.tensors.push_back(std::move(tensor));

@@ -45,6 +45,20 @@ void require_free_names(const Work& work) {
   }
 }
 
+/// Names are to blame only where no rule is.
+std::string why_nothing(const Plan& plan) {
+  std::int64_t floats = 0;
+  std::int64_t kept = 0;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (!is_quantizable(tensor.dtype)) continue;
+    ++floats;
+    if (tensor.reason.starts_with("kept: rule ")) ++kept;
+  }
+  if (kept == 0) return "no tensor is a linear weight by name and shape";
+  if (kept == floats) return "every float tensor is kept by a rule";
+  return "what no rule keeps is no linear weight by name and shape";
+}
+
 void add_warnings(Plan& plan, const Rules& rules, bool strict) {
   for (const RuleHits& rule : rules.hits()) {
     if (rule.hits > 0) continue;
@@ -59,7 +73,7 @@ void add_warnings(Plan& plan, const Rules& rules, bool strict) {
   }
   plan.warnings.insert(plan.warnings.end(), warnings.begin(), warnings.end());
   const bool quantizes = std::ranges::any_of(plan.tensors, [](const PlannedTensor& t) { return t.scheme.has_value(); });
-  if (!quantizes) plan.warnings.emplace_back("nothing is quantized: no tensor is a linear weight by name and shape");
+  if (!quantizes) plan.warnings.push_back("nothing is quantized: " + why_nothing(plan));
 }
 
 }  // namespace

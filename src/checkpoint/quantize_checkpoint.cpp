@@ -38,7 +38,7 @@ Plan quantize_checkpoint(const std::filesystem::path& in, const std::filesystem:
   Work work = detail::plan_work(in, options);
   using Replace = safetensors::Writer::Replace;
   safetensors::Writer writer(out, work.entries, work.metadata, options.replace ? Replace::yes : Replace::no);
-  detail::ProgressCounter progress(options.progress, work.plan.file_bytes_in);
+  detail::ProgressCounter progress(options.progress, work.plan.file_bytes_in, detail::ProgressCounter::Writes::yes);
   for (std::size_t i = 0; i < work.forms.size(); ++i) {
     write_entry(work, writer, i);
     progress.add(work.reader.tensors()[i].nbytes);

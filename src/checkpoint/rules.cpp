@@ -17,9 +17,37 @@ constexpr std::array<std::string_view, 4> embedding_words{"embed", "wte", "wpe",
 constexpr std::array<std::string_view, 2> other_words{"norm", "relative_attention_bias"};
 constexpr std::string_view head_word = "lm_head";
 
-std::optional<Scheme> parse_or_keep(const std::string& text) {
+/// `where` is the option or rule that `text` belongs to.
+Scheme parse_scheme(const std::string& where, const std::string& text, const std::string& cure) {
+  try {
+    Scheme scheme = Scheme::parse(text);
+    if (scheme.rule() != Scheme::activations().rule()) return scheme;
+  } catch (const Error& error) {
+    throw Error(error.kind(), where + ": " + error.what() + cure);
+  }
+  fail(ErrorKind::invalid_argument, {.where = where,
+                                     .what = "this scheme is for activations",
+                                     .got = "'" + printable(text) + "'",
+                                     .need = "one for weights, as 8"});
+}
+
+std::optional<Scheme> parse_or_keep(const std::string& where, const std::string& text) {
   if (text.empty() || text == "keep") return std::nullopt;
-  return Scheme::parse(text);
+  return parse_scheme(where, text, "; or 'keep'");
+}
+
+/// To the shell's matcher a bracket that is never closed is an ordinary letter; here it is a slip.
+bool closes_brackets(std::string_view pattern) {
+  for (std::size_t at = 0; at < pattern.size(); ++at) {
+    if (pattern[at] == '\\') {
+      ++at;  // what follows stands for itself
+    } else if (pattern[at] == '[') {
+      const bool negated = pattern.substr(at + 1).starts_with('!') || pattern.substr(at + 1).starts_with('^');
+      at = pattern.find(']', at + (negated ? 3 : 2));  // what stands first is a member, a bracket too
+      if (at == std::string_view::npos) return false;
+    }
+  }
+  return true;
 }
 
 bool matches(const std::string& pattern, const std::string& name) {
@@ -49,19 +77,24 @@ std::string not_quantized(DType dtype) { return std::string(name(dtype)) + " is 
 }  // namespace
 
 Rules::Rules(const QuantizeOptions& options)
-    : scheme_(Scheme::parse(options.scheme)),
-      embeddings_(parse_or_keep(options.embeddings)),
-      head_(parse_or_keep(options.head)) {
+    : scheme_(parse_scheme("quantize", options.scheme, "")),
+      embeddings_(parse_or_keep("embeddings", options.embeddings)),
+      head_(parse_or_keep("head", options.head)) {
   for (const Rule& rule : options.rules) {
+    const std::string text = rule.pattern + "=" + rule.scheme;
+    const std::string where = "rule '" + printable(text) + "'";
     if (rule.pattern.empty() || rule.scheme.empty()) {
-      fail(ErrorKind::invalid_argument, {.where = "rule '" + printable(rule.pattern + "=" + rule.scheme) + "'",
-                                         .what = "is incomplete",
-                                         .need = "PATTERN=SCHEME, or PATTERN=keep"});
+      fail(ErrorKind::invalid_argument,
+           {.where = where, .what = "is incomplete", .need = "PATTERN=SCHEME, or PATTERN=keep"});
     }
-    rules_.push_back({.pattern = rule.pattern,
-                      .text = rule.pattern + "=" + rule.scheme,
-                      .scheme = parse_or_keep(rule.scheme),
-                      .refused = {}});
+    if (!closes_brackets(rule.pattern)) {
+      fail(ErrorKind::invalid_argument, {.where = where,
+                                         .what = "a '[' is never closed",
+                                         .need = "[abc], [a-z] or [!a]",
+                                         .cure = "write \\[ for the bracket itself"});
+    }
+    rules_.push_back(
+        {.pattern = rule.pattern, .text = text, .scheme = parse_or_keep(where, rule.scheme), .refused = {}});
   }
 }
 

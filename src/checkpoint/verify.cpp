@@ -89,7 +89,7 @@ Verification verify_checkpoint(const std::filesystem::path& original_path, const
   Verification v;
   v.file_bytes_before = original.file_bytes();
   v.file_bytes_after = quantized.file_bytes();
-  detail::ProgressCounter counter(progress, original.file_bytes());
+  detail::ProgressCounter counter(progress, original.file_bytes(), detail::ProgressCounter::Writes::no);
   for (const Entry& entry : original.tensors()) {
     const FileForm* const form = contents.find_quantized(entry.name);
     const auto copy = contents.plain.find(entry.name);

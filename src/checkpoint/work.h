@@ -28,23 +28,26 @@ struct Work {
 /// Tells a caller how far the work is; throws `interrupted` when the caller wants it to stop.
 class ProgressCounter {
  public:
-  ProgressCounter(const Progress& progress, std::uint64_t total_bytes)
-      : progress_(progress), total_bytes_(total_bytes) {
+  enum class Writes { no, yes };
+
+  ProgressCounter(const Progress& progress, std::uint64_t total_bytes, Writes writes)
+      : progress_(progress), total_bytes_(total_bytes), writes_(writes) {
     add(0);
   }
 
   void add(std::uint64_t bytes) {
     done_bytes_ += bytes;
     if (!progress_ || progress_(done_bytes_, total_bytes_)) return;
-    fail(ErrorKind::interrupted, {.where = "stopped",
-                                  .what = "as asked, after " + std::to_string(done_bytes_) + " of " +
-                                          std::to_string(total_bytes_) + " bytes; nothing was written"});
+    throw Error(ErrorKind::interrupted, "stopped as asked after " + std::to_string(done_bytes_) + " of " +
+                                            std::to_string(total_bytes_) + " bytes" +
+                                            (writes_ == Writes::yes ? "; nothing was written" : ""));
   }
 
  private:
   const Progress& progress_;
   std::uint64_t done_bytes_ = 0;
   std::uint64_t total_bytes_;
+  Writes writes_;
 };
 
 }  // namespace bnq::detail

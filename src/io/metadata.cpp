@@ -3,6 +3,7 @@
 #include <bnq/version.h>
 
 #include "core/fail.h"
+#include "io/json_reason.h"
 #include "io/system_call.h"
 
 #include <nlohmann/json.hpp>
@@ -38,8 +39,12 @@ json parsed(const std::string& where, const std::string& text) {
   };
   try {
     return json::parse(text, refuse_depth);
+  } catch (const json::parse_error& error) {
+    fail(ErrorKind::bad_content, {.where = where + ", byte " + std::to_string(error.byte - (error.byte > 0 ? 1 : 0)),
+                                  .what = "is not JSON",
+                                  .got = json_reason(error.what())});
   } catch (const json::exception& error) {
-    fail(ErrorKind::bad_content, {.where = where, .what = "is not JSON", .got = printable(error.what())});
+    fail(ErrorKind::bad_content, {.where = where, .what = "is not JSON", .got = json_reason(error.what())});
   }
 }
 
@@ -75,7 +80,7 @@ FileForm stated_form(const std::string& where, const std::string& name, const js
     require_whole_numbers(object.at("shape"));
     return form_of(name, object);
   } catch (const json::exception& error) {
-    fail(ErrorKind::bad_content, {.where = here, .what = "lacks what it needs", .got = printable(error.what())});
+    fail(ErrorKind::bad_content, {.where = here, .what = "lacks what it needs", .got = json_reason(error.what())});
   } catch (const Error& error) {
     throw Error(ErrorKind::bad_content, here + ": " + error.what());
   }
@@ -119,7 +124,7 @@ Stated read_metadata(const safetensors::Reader& reader) {
       stated.forms.push_back(stated_form(where, name, object));
     }
   } catch (const json::exception& error) {
-    fail(ErrorKind::bad_content, {.where = where, .what = "lacks what it needs", .got = printable(error.what())});
+    fail(ErrorKind::bad_content, {.where = where, .what = "lacks what it needs", .got = json_reason(error.what())});
   }
   return stated;
 }

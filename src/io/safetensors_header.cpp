@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "core/fail.h"
+#include "io/json_reason.h"
 #include "io/safetensors_dtype.h"
 
 #include <nlohmann/json.hpp>
@@ -18,7 +19,7 @@ using nlohmann::json;
 using safetensors::Entry;
 using safetensors::Metadata;
 
-constexpr const char* metadata_name = "__metadata__";
+const std::string metadata_name = "__metadata__";
 
 std::string in_tensor(const std::string& where, const std::string& name) {
   return where + ": tensor '" + printable(name) + "'";
@@ -104,7 +105,7 @@ class HeaderEvents : public nlohmann::json_sax<json> {
     fail(ErrorKind::bad_content,
          {.where = where_ + ": header, byte " + std::to_string(header_length_bytes + (position > 0 ? position - 1 : 0)),
           .what = "is not JSON",
-          .got = printable(error.what())});
+          .got = json_reason(error.what())});
   }
 
  private:
@@ -127,11 +128,15 @@ class HeaderEvents : public nlohmann::json_sax<json> {
 
   [[noreturn]] void refuse_value(const std::string& got) const {
     if (depth_ == 0) refuse("is no JSON object (got " + got + ")");
-    if (depth_ == 1) refuse("'" + printable(in_metadata_ ? metadata_name : entries.back().name) + "' is " + got);
-    fail(ErrorKind::bad_content, {.where = here(),
-                                  .what = "wrong value for '" + printable(key_) + "'",
-                                  .got = got,
-                                  .need = in_metadata_ ? "text" : "a dtype's name, or whole numbers in an array"});
+    const std::string& key = depth_ > 1 ? key_ : in_metadata_ ? metadata_name : entries.back().name;
+    fail(ErrorKind::bad_content,
+         {.where = here(), .what = "wrong value for '" + printable(key) + "'", .got = got, .need = needed_value()});
+  }
+
+  [[nodiscard]] std::string needed_value() const {
+    if (depth_ == 1) return in_metadata_ ? "an object of texts" : "an object with dtype, shape and data_offsets";
+    if (in_metadata_) return "text";
+    return key_ == "dtype" ? "a dtype's name" : "whole numbers in an array";
   }
 
   std::string where_;

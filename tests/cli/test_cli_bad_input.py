@@ -39,6 +39,26 @@ def test_a_lying_file_is_bad_content(bnq, raw_file, lie, verb):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+BROKEN = {
+    '{"x": ': "header, byte 14: is not JSON (got unexpected end of input)",
+    "{'x'": "header, byte 9: is not JSON (got invalid literal)",
+    '{"__metadata__": [1]}': "wrong value for '__metadata__' (got an array, need an object of texts)",
+    '{"__metadata__": {"k": 1}}': "wrong value for 'k' (got a number, need text)",
+    '{"x": 1}': "wrong value for 'x' (got a number, need an object with dtype, shape and data_offsets)",
+    '{"x": {"dtype": 3}}': "wrong value for 'dtype' (got a number, need a dtype's name)",
+    '{"x": {"shape": [1.5]}}': "wrong value for 'shape' (got 1.5, need whole numbers in an array)",
+    '{"__metadata__": {"bnq": "{"}}': "metadata 'bnq', byte 1: is not JSON (got unexpected end of input)",
+    '{"__metadata__": {"bnq": "{}"}}': "lacks what it needs (got key 'form' not found)",
+}
+
+
+@pytest.mark.parametrize("header", BROKEN)
+def test_a_broken_header_is_explained_in_our_words(bnq, raw_file, header):
+    said = bnq("inspect", raw_file(header), code=4).stderr
+    assert BROKEN[header] in said
+    assert "json.exception" not in said
+
+
 @pytest.mark.parametrize("content", [b"", b"1234567", struct.pack("<Q", 2**63), struct.pack("<Q", 10) + b"{}"])
 def test_a_file_that_is_no_safetensors_file(bnq, tmp_path, content):
     (tmp_path / "x").write_bytes(content)

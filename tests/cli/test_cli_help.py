@@ -49,6 +49,11 @@ def test_version(bnq):
         (["quantize", "a", "b", "--scheme"], "--scheme"),
         (["quantize", "a", "b", "--rule", "x"], "need PATTERN=SCHEME"),
         (["quantize", "a", "b", "--rule", "=8"], "need PATTERN=SCHEME"),
+        (["quantize", "a", "b", "--rule", "*=8="], "--rule is not complete (got '*=8=', need PATTERN=SCHEME or"),
+        (["quantize", "a", "b", "--rule", "a[0-3=8"], "rule 'a[0-3=8': a '[' is never closed"),
+        (["quantize", "a", "b", "--rule", "*=9"], "rule '*=9': "),
+        (["quantize", "a", "b", "--head", "9"], "head: "),
+        (["quantize", "a", "b", "--scheme", "int8-token"], "for activations"),
         (["quantize", "a", "b", "--threads", "0"], "1024"),
         (["quantize", "a", "b", "--threads", "many"], "--threads"),
         (["dequantize", "a", "b", "--dtype", "f64"], "f32, f16 or bf16"),
@@ -86,8 +91,9 @@ def test_an_unknown_scheme_lists_what_is_allowed(bnq, model, scheme):
     assert not model.with_name("out").exists()
 
 
-@pytest.mark.parametrize(("name", "value"), [("BNQ_ISA", "abacus"), ("BNQ_NUM_THREADS", "0x2")])
-def test_a_wrong_environment_is_a_usage_error_of_every_verb(bnq, model, small, monkeypatch, name, value):
+@pytest.mark.parametrize("setting", ["BNQ_ISA=abacus", "BNQ_NUM_THREADS=0x2"])
+def test_a_wrong_environment_is_a_usage_error_of_every_verb(bnq, model, small, monkeypatch, setting):
+    name, value = setting.split("=")
     monkeypatch.setenv(name, value)
     for command in (["cpu"], ["inspect", model], ["quantize", model, "out"], ["dequantize", small, "out"],
                     ["verify", model, small]):  # fmt: skip

@@ -138,6 +138,13 @@ def test_int2_warns(bnq, model):
     assert "use ternary" in bnq("quantize", model, "out", "--scheme", "2").stderr
 
 
+def test_sizes_of_small_files_are_bytes(bnq, tmp_path):
+    save_file({"x.weight": np.ones((4, 4), np.float32)}, tmp_path / "m")
+    assert "MB" not in bnq("quantize", "m", "out").stdout
+    assert "MB" not in bnq("inspect", "m").stdout
+    assert "1 quantized tensor)" in bnq("quantize", "out", "again", code=4).stderr
+
+
 def test_nothing_to_quantize_is_said(bnq, tmp_path):
     save_file({"x": np.ones(3, np.float32)}, tmp_path / "m")
     assert "nothing is quantized" in bnq("quantize", "m", "out").stderr

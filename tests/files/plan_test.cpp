@@ -159,7 +159,15 @@ TEST_F(PlanTest, PatternsAreThoseOfTheShell) {
   EXPECT_FALSE(matches("A.weight", "a.weight"));
   EXPECT_FALSE(matches("a.weight", "axweight"));
   EXPECT_FALSE(matches("a\\*.weight", "ab.weight"));
-  EXPECT_FALSE(matches("[", "a.weight"));
+  EXPECT_TRUE(matches("\\[", "["));
+  EXPECT_TRUE(matches("[]]", "]"));
+  EXPECT_TRUE(matches("[!]]", "a"));
+  EXPECT_TRUE(matches("[[]", "["));
+  EXPECT_FALSE(matches("{a,b}.weight", "a.weight"));  // no braces
+  for (const char* open : {"[", "[]", "[!", "[!]", "[^]", "a[0-3.q", "[a][b", "\\\\[a"}) {
+    EXPECT_BNQ_ERROR(matches(open, "a.weight"), ErrorKind::invalid_argument, "rule '" + std::string(open) + "=1'",
+                     "never closed");
+  }
 }
 
 TEST_F(PlanTest, CountsTheHitsOfEachRule) {
@@ -183,6 +191,32 @@ TEST_F(PlanTest, ARuleWithoutAHitIsAnErrorWhenStrict) {
 TEST_F(PlanTest, RefusesHalfRules) {
   EXPECT_BNQ_ERROR(planned("a.weight", {.rules = {{"", "4"}}}), ErrorKind::invalid_argument, "rule");
   EXPECT_BNQ_ERROR(planned("a.weight", {.rules = {{"*", ""}}}), ErrorKind::invalid_argument, "rule");
+}
+
+TEST_F(PlanTest, SaysWhichTextIsNoScheme) {
+  EXPECT_BNQ_ERROR(planned("a", {.embeddings = "9"}), ErrorKind::invalid_argument, "embeddings: ", "keep");
+  EXPECT_BNQ_ERROR(planned("a", {.head = "9"}), ErrorKind::invalid_argument, "head: ", "keep");
+  EXPECT_BNQ_ERROR(planned("a", {.rules = {{"b*", "9"}}}), ErrorKind::invalid_argument, "rule 'b*=9': ", "keep");
+}
+
+TEST_F(PlanTest, RefusesTheSchemeOfActivations) {
+  const std::string scheme = Scheme::activations().to_string();
+  EXPECT_BNQ_ERROR(planned("a", {.scheme = scheme}), ErrorKind::invalid_argument, "is for activations");
+  EXPECT_BNQ_ERROR(planned("a", {.head = scheme}), ErrorKind::invalid_argument, "head", "is for activations");
+  EXPECT_BNQ_ERROR(planned("a", {.rules = {{"a", "int8-token"}}}), ErrorKind::invalid_argument, "rule 'a=int8-token'",
+                   "is for activations");
+}
+
+TEST_F(PlanTest, SaysWhyNothingIsQuantized) {
+  const auto why = [&](const QuantizeOptions& options) {
+    return plan({{"a.weight", {DType::f32, {4, 8}}}, {"b", {DType::f32, {4}}}, {"ids", {DType::i64, {4}}}}, options)
+        .warnings.at(0);
+  };
+  EXPECT_EQ(why({.rules = {{"*", "keep"}}}), "nothing is quantized: every float tensor is kept by a rule");
+  EXPECT_EQ(why({.rules = {{"a*", "keep"}}}),
+            "nothing is quantized: what no rule keeps is no linear weight by name and shape");
+  EXPECT_EQ(plan({{"b", {DType::f32, {4}}}}).warnings.at(0),
+            "nothing is quantized: no tensor is a linear weight by name and shape");
 }
 
 TEST_F(PlanTest, RefusesRulesThatCannotBeFollowed) {

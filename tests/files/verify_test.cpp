@@ -312,7 +312,7 @@ TEST_F(VerifyTest, CanBeStopped) {
   int calls = 0;
   EXPECT_BNQ_ERROR(
       verify_checkpoint(original, quantized, {}, [&](std::uint64_t, std::uint64_t) { return ++calls < 3; }),
-      ErrorKind::interrupted);
+      ErrorKind::interrupted, "stopped as asked after ");
   EXPECT_EQ(calls, 3);
 }
 
