@@ -33,7 +33,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "tests/consume/": (PUBLIC,),
     "tests/oracle/": (),
     "tests/": (PUBLIC, "core/", "quantize/", "layout/", "kernels/", "io/", "oracle/", "support/", "gtest/", "gmock/",
-               "nlohmann/", "fcntl.h", "unistd.h", "sys/", "linux/"),
+               "nlohmann/", "fcntl.h", "unistd.h", "sys/"),
 }  # fmt: skip
 
 

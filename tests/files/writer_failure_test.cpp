@@ -7,8 +7,6 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -18,7 +16,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstddef>
+#include <cstdint>
 #include <span>
 #include <thread>
 
@@ -314,17 +312,40 @@ TEST_F(WriterFailureTest, SaysWhenAWriteFails) {
 
 // File systems without unnamed files: the output has a passing name beside its final one.
 
+/// One step of a program that the kernel runs before each system call: struct sock_filter of linux/filter.h.
+struct FilterStep {
+  std::uint16_t code;
+  std::uint8_t skip_if_true;
+  std::uint8_t skip_if_false;
+  std::uint32_t value;
+};
+
+/// struct sock_fprog.
+struct Filter {
+  std::uint16_t count;
+  const FilterStep* steps;
+};
+
 /// From here on this thread, and no other, is refused unnamed files as such a file system refuses them.
 bool forbid_unnamed_files() {
-  constexpr auto number_at = static_cast<std::uint32_t>(offsetof(seccomp_data, nr));
-  constexpr auto flags_at = static_cast<std::uint32_t>(offsetof(seccomp_data, args) + 2 * sizeof(std::uint64_t));
+  constexpr std::uint16_t load = 0x20;          // BPF_LD | BPF_W | BPF_ABS: a word of struct seccomp_data
+  constexpr std::uint16_t skip_equal = 0x15;    // BPF_JMP | BPF_JEQ | BPF_K
+  constexpr std::uint16_t skip_any_bit = 0x45;  // BPF_JMP | BPF_JSET | BPF_K
+  constexpr std::uint16_t answer = 0x06;        // BPF_RET | BPF_K
+  constexpr std::uint32_t call_at = 0;          // seccomp_data: nr, arch, instruction pointer, six words of arguments
+  constexpr std::uint32_t flags_at = 16 + 2 * 8;
+  constexpr std::uint32_t fail = 0x0005'0000;   // SECCOMP_RET_ERRNO
+  constexpr std::uint32_t allow = 0x7fff'0000;  // SECCOMP_RET_ALLOW
   constexpr std::uint32_t unnamed = O_TMPFILE & ~O_DIRECTORY;
-  std::array<sock_filter, 6> steps{
-      {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number_at), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
-       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, flags_at), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, unnamed, 0, 1),
-       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)}};
-  const sock_fprog program{.len = steps.size(), .filter = steps.data()};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+  const std::array<FilterStep, 6> steps{{{load, 0, 0, call_at},
+                                         {skip_equal, 0, 3, SYS_openat},
+                                         {load, 0, 0, flags_at},
+                                         {skip_any_bit, 0, 1, unnamed},
+                                         {answer, 0, 0, fail | EOPNOTSUPP},
+                                         {answer, 0, 0, allow}}};
+  const Filter filter{steps.size(), steps.data()};
+  constexpr unsigned long filter_mode = 2;  // SECCOMP_MODE_FILTER
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, filter_mode, &filter) == 0;
 }
 
 class PassingFileTest : public TempDirTest {
