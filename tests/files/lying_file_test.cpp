@@ -316,17 +316,26 @@ TEST_F(BnqEntryTest, AnHonestFileIsBelieved) {
 }
 
 TEST_F(BnqEntryTest, HasToBeJson) {
-  for (const std::string& text : {std::string(), std::string("{"), std::string("no"), std::string("{}x"),
-                                  std::string("{\"form\":1e400}"), repeated("[", 100'000), repeated("{\"a\":", 100'000),
-                                  repeated("{\"a\":", 100'000) + "1" + repeated("}", 100'000),
-                                  "{\"form\":1,\"tensors\":" + repeated("[", 100'000) + repeated("]", 100'000) + "}"}) {
-    SCOPED_TRACE(text.substr(0, 40));
-    std::filesystem::remove(path);
+  for (const char* text : {"", "{", "no", "{}x", "{\"form\":1e400}"}) {
+    SCOPED_TRACE(text);
     write_tensors(path, {}, {{"bnq", text}});
     EXPECT_BNQ_ERROR(bnq::load(path), ErrorKind::bad_content, path.string(), "bnq");
     EXPECT_BNQ_ERROR(inspect_checkpoint(path), ErrorKind::bad_content, path.string(), "bnq");
     EXPECT_BNQ_ERROR(plan_checkpoint(path, {}), ErrorKind::bad_content, path.string(), "bnq");
     EXPECT_BNQ_ERROR(verify_checkpoint(path, path, {}), ErrorKind::bad_content, path.string(), "bnq");
+  }
+}
+
+TEST_F(BnqEntryTest, HasADepthLimit) {
+  constexpr std::size_t deep = 100'000;
+  for (const std::string& text :
+       {repeated("[", deep), repeated("{\"a\":", deep), repeated("[", deep) + repeated("]", deep),
+        repeated("{\"a\":", deep) + "1" + repeated("}", deep),
+        "{\"form\":1,\"tensors\":" + repeated("[", deep) + repeated("]", deep) + "}"}) {
+    SCOPED_TRACE(text.substr(0, 40));
+    write_tensors(path, {}, {{"bnq", text}});
+    EXPECT_BNQ_ERROR(bnq::load(path), ErrorKind::bad_content, path.string(), "bnq", "nested");
+    EXPECT_BNQ_ERROR(inspect_checkpoint(path), ErrorKind::bad_content, path.string(), "bnq", "nested");
   }
 }
 

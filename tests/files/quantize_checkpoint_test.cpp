@@ -8,6 +8,7 @@
 #include <bnq/tensor_file.h>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cmath>
@@ -227,9 +228,11 @@ TEST_F(QuantizeCheckpointTest, SaysWhatTheSystemSays) {
   EXPECT_BNQ_ERROR(quantize_checkpoint(dir / "none", out, {}), ErrorKind::io, "none");
   EXPECT_BNQ_ERROR(quantize_checkpoint(in, dir / "no/out", {}), ErrorKind::io, "no/out");
   EXPECT_BNQ_ERROR(quantize_checkpoint(in, dir.path(), {.replace = true}), ErrorKind::io, dir.path().string());
-  EXPECT_BNQ_ERROR(quantize_checkpoint(in, "/dev/null", {.replace = true}), ErrorKind::io, "/dev/null");
+  ASSERT_EQ(mkfifo((dir / "pipe").c_str(), 0600), 0);  // never a device of the machine: root could replace it
+  EXPECT_BNQ_ERROR(quantize_checkpoint(in, dir / "pipe", {.replace = true}), ErrorKind::io, "pipe");
+  EXPECT_TRUE(std::filesystem::is_fifo(dir / "pipe"));
   EXPECT_BNQ_ERROR(quantize_checkpoint(in, in / "below", {}), ErrorKind::io, "below");
-  EXPECT_EQ(dir.entries(), 1);
+  EXPECT_EQ(dir.entries(), 2);
 }
 
 TEST_F(QuantizeCheckpointTest, RefusesBeforeItWrites) {
