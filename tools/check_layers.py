@@ -13,12 +13,16 @@ PUBLIC = "bnq/"
 ALLOWED: dict[str, tuple[str, ...]] = {
     "include/bnq/": (PUBLIC,),
     "src/core/": (PUBLIC, "immintrin.h"),
-    "src/quantize/": (PUBLIC, "core/"),
+    "src/core/threads/": (PUBLIC, "core/", "pthread.h"),
+    "src/quantize/": (PUBLIC, "core/", "kernels/"),
     "src/layout/": (PUBLIC, "core/"),
     "src/kernels/": (PUBLIC, "core/"),
-    "src/kernels/cpu.cpp": (PUBLIC, "core/", "sys/auxv.h", "asm/hwcap.h"),
-    "src/kernels/scalar/": ("kernels/kernel.h", "core/rounding.h"),
+    "src/kernels/cpu.cpp": (PUBLIC, "core/", "cpuid.h", "sys/auxv.h", "asm/hwcap.h"),
+    "src/kernels/scalar/": ("kernels/kernel.h", "core/rounding.h", "core/float16.h"),
+    "src/kernels/avx2/": ("kernels/kernel.h", "immintrin.h"),
+    "src/kernels/avx512vnni/": ("kernels/kernel.h", "immintrin.h"),
     "src/linear/": (PUBLIC, "core/", "layout/", "kernels/"),
+    "src/linear/memory.cpp": (PUBLIC, "sys/mman.h"),
     "src/report/": (PUBLIC, "core/", "quantize/"),
     "src/io/": (PUBLIC, "core/", "layout/", "fcntl.h", "unistd.h", "sys/"),
     "src/io/metadata.cpp": (PUBLIC, "core/", "nlohmann/"),
@@ -32,8 +36,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "examples/": (PUBLIC,),
     "tests/consume/": (PUBLIC,),
     "tests/oracle/": (),
-    "tests/": (PUBLIC, "core/", "quantize/", "layout/", "kernels/", "io/", "oracle/", "support/", "gtest/", "gmock/",
-               "nlohmann/", "fcntl.h", "unistd.h", "sys/"),
+    "tests/": (PUBLIC, "core/", "quantize/", "layout/", "kernels/", "linear/", "io/", "oracle/", "support/", "gtest/",
+               "gmock/", "nlohmann/", "fcntl.h", "unistd.h", "sys/"),
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@
 namespace bnq {
 
 /// Instruction sets that kernels are written for, least first.
-enum class Isa { scalar };
+enum class Isa { scalar, avx2, avx512vnni };
 
 [[nodiscard]] BNQ_EXPORT std::string_view name(Isa isa);
 

@@ -81,6 +81,9 @@ class BNQ_EXPORT Tensor {
   /// Throws `invalid_argument` for a bad shape, std::bad_alloc when there is no memory.
   Tensor(DType dtype, Shape shape);
 
+  /// The same, with elements that have no values yet: for one who writes them all.
+  [[nodiscard]] static Tensor uninitialized(DType dtype, Shape shape);
+
   [[nodiscard]] DType dtype() const noexcept { return dtype_; }
   [[nodiscard]] const Shape& shape() const noexcept { return shape_; }
   [[nodiscard]] std::int64_t elements() const noexcept { return elements_; }
@@ -104,9 +107,11 @@ class BNQ_EXPORT Tensor {
   [[nodiscard]] MutableTensorView mutable_view() & { return {memory_.get(), dtype_, shape_}; }
 
  private:
-  DType dtype_;
+  Tensor() = default;
+
+  DType dtype_ = DType::u8;
   Shape shape_;
-  std::int64_t elements_;
+  std::int64_t elements_ = 0;
   std::shared_ptr<std::byte> memory_;
 };
 

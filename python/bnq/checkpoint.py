@@ -149,8 +149,8 @@ def verify(
     Raises:
         MissingFileError: there is no such file.
         IoError: a file cannot be read.
-        BadContentError: a file is broken or holds NaN, or the original is itself quantized. A tensor whose shape or dtype
-            does not fit is a result: it is not reproduced.
+        BadContentError: a file is broken or holds NaN, or the original is itself quantized. A tensor whose shape or
+            dtype does not fit is a result: it is not reproduced.
         InvalidArgumentError: a gate is no number.
     """
     gates = _core.Gates(

@@ -12,13 +12,17 @@ namespace bnq::detail {
 /// Index of the first code that the scheme does not have, or -1.
 inline std::int64_t first_foreign_code(const Scheme& scheme, std::span<const std::int8_t> codes) {
   constexpr std::size_t block_codes = 4096;  // looked at without a branch, so that the loop is vectorized
-  const int low = scheme.min_code();
-  const int high = scheme.max_code();
-  const bool zero_is_foreign = !scheme.has_zero();
+  const auto low = static_cast<std::uint8_t>(scheme.min_code());
+  const auto range = static_cast<std::uint8_t>(scheme.max_code() - scheme.min_code());
+  const std::uint8_t zero_is_foreign = scheme.has_zero() ? 0 : 1;
   for (std::size_t begin = 0; begin < codes.size(); begin += block_codes) {
     const auto block = codes.subspan(begin, std::min(block_codes, codes.size() - begin));
-    int foreign = 0;
-    for (const int code : block) foreign |= (code < low) | (code > high) | (zero_is_foreign & (code == 0));
+    std::uint8_t foreign = 0;  // bytes throughout: 16 of them fit in any vector register
+    for (const std::int8_t code : block) {
+      const auto above_low = static_cast<std::uint8_t>(static_cast<std::uint8_t>(code) - low);
+      foreign |= static_cast<std::uint8_t>(above_low > range ? 1 : 0);
+      foreign |= static_cast<std::uint8_t>(code == 0 ? zero_is_foreign : 0);
+    }
     if (foreign == 0) continue;
     const auto at = std::ranges::find_if(block, [&](int code) { return !scheme.holds(code); });
     return static_cast<std::int64_t>(begin) + (at - block.begin());

@@ -141,12 +141,20 @@ MutableTensorView::MutableTensorView(void* data, DType dtype, Shape shape)
   require_data(data, elements_);
 }
 
-Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(std::move(shape)), elements_(element_count(shape_)) {
-  const auto bytes = detail::checked_mul(static_cast<std::size_t>(elements_), size_bytes(dtype));
+Tensor Tensor::uninitialized(DType dtype, Shape shape) {
+  Tensor tensor;
+  tensor.dtype_ = dtype;
+  tensor.elements_ = element_count(shape);
+  tensor.shape_ = std::move(shape);
+  const auto bytes = detail::checked_mul(static_cast<std::size_t>(tensor.elements_), size_bytes(dtype));
   if (!bytes) throw std::bad_alloc();
   auto* const memory = static_cast<std::byte*>(::operator new(*bytes, alignment));
-  memory_ = std::shared_ptr<std::byte>(memory, [](std::byte* p) { ::operator delete(p, alignment); });
-  std::memset(memory, 0, *bytes);
+  tensor.memory_ = std::shared_ptr<std::byte>(memory, [](std::byte* p) { ::operator delete(p, alignment); });
+  return tensor;
+}
+
+Tensor::Tensor(DType dtype, Shape shape) : Tensor(uninitialized(dtype, std::move(shape))) {
+  std::memset(memory_.get(), 0, nbytes());
 }
 
 std::size_t Tensor::nbytes() const noexcept { return static_cast<std::size_t>(elements_) * size_bytes(dtype_); }

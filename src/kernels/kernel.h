@@ -1,42 +1,124 @@
 #pragma once
 
 #include <bnq/cpu.h>
+#include <bnq/dtype.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
 namespace bnq::detail {
 
-/// What a matrix kernel is given. Pointers are valid and lengths right: Linear has checked them.
-/// [outputs, depth] weight codes in the kernel's tile, [depth] activation codes a token.
+/// The order in which a matrix kernel wants its weight codes. Outputs are cut into panels of `panel_outputs`; in a
+/// panel the depth runs outermost, and each group of the depth is padded with zero codes to `depth_multiple`.
+///
+///   rows  one output a panel: its codes, one signed byte each
+///   t8    64 outputs a panel. Per 4 codes of depth: 64 x 4 signed bytes, output by output:
+///         byte 4 * o + j = code of output o at depth 4 * step + j
+///   t2    64 outputs a panel. Per 16 codes of depth: 64 x 4 bytes of four 2-bit fields, code + 1:
+///         byte 4 * o + j, bits 2f and 2f + 1 = code of output o at depth 16 * step + 4 * f + j
+///
+/// The last panel of t8 and t2 holds as many multiples of 16 outputs as are needed. So one 32-bit lane is one output: a
+/// kernel broadcasts four activations to all lanes, and no sum runs across lanes.
+enum class TileKind : std::uint8_t { rows, t8, t2 };
+
+struct TileForm {
+  TileKind kind;
+  std::int64_t panel_outputs;
+  std::int64_t depth_multiple;
+};
+
+inline constexpr TileForm tile_rows{TileKind::rows, 1, 1};
+inline constexpr TileForm tile_t8{TileKind::t8, 64, 4};
+inline constexpr TileForm tile_t2{TileKind::t2, 64, 16};
+inline constexpr std::int64_t vector_outputs = 16;  ///< outputs of a last panel are padded to a multiple of this
+
+/// Weights in the order of a kernel, and what stands beside them. Arrays by panel are [panels, groups, panel_outputs].
+struct TileView {
+  const std::byte* codes;
+  const float* scales;       ///< by panel
+  const std::int32_t* sums;  ///< by panel: sum of a group's codes
+  const float* bias;         ///< [panels, panel_outputs], or null
+  std::int64_t outputs;
+  std::int64_t groups;        ///< 0 when the depth is 0
+  std::int64_t group_stride;  ///< codes a group takes, padding included
+  std::int64_t panel_bytes;   ///< of every panel but the last, which may be shorter
+};
+
+/// What a matrix kernel is given: all tokens by the outputs of panels [first_panel, last_panel). Pointers are valid and
+/// lengths right: Linear has checked them.
 struct GemmArguments {
-  const std::int8_t* activations;  ///< one token's codes, [depth]
-  float activation_scale;          ///< NaN for a token that is not finite
-  const std::int8_t* weights;      ///< row-major [outputs, depth]
-  const float* weight_scales;      ///< scale of group g of output n: [n * scale_stride + g]
-  std::int64_t scale_stride;       ///< 0: one scale for all outputs
-  std::int64_t groups;             ///< scales an output: 1 unless the granularity is group(n); 0 when depth is 0
-  std::int64_t group_size;         ///< codes a group; the last may be shorter
-  std::int64_t depth;
-  const float* bias;          ///< [outputs], or null
-  std::int64_t first_output;  ///< this call computes outputs [first_output, last_output)
-  std::int64_t last_output;
-  float* y;  ///< y[0] is output first_output
+  const std::int8_t* activations;       ///< [tokens, groups * group_stride], zero in the padding, xor activation_xor
+  const float* activation_scales;       ///< [tokens]; NaN for a token that is not finite
+  const std::int32_t* activation_sums;  ///< [tokens, groups]: sums of the codes (before the xor)
+  std::int64_t tokens;
+  TileView tile;
+  std::int64_t first_panel;
+  std::int64_t last_panel;
+  void* y;  ///< [tokens, outputs] of y_dtype, the whole result; written at this call's outputs
+  DType y_dtype;
+  std::byte* workspace;  ///< Kernel::workspace_bytes of it, this call's own, aligned to 64
+};
+
+/// What decides whether a kernel can compute a layer.
+struct GemmProblem {
+  int min_code;  ///< of the weights
+  int max_code;
+  std::int64_t group_size;  ///< codes of the longest exact sum
 };
 
 /// One operation on one instruction set. `run` is noexcept, allocates nothing, starts no thread, and gives the bits
 /// that include/bnq/linear.h promises; the scalar kernel is what that means.
 struct Kernel {
-  const char* op;  ///< "gemm_i8_i8": int8 activations by int8 weights
+  const char* op;  ///< "gemm_i8_t2": int8 activations by weights in tile t2
   Isa isa;
   std::int64_t tile_tokens;
   std::int64_t tile_outputs;
+  TileForm tile;
+  std::uint8_t activation_xor;  ///< 0x80 where the activations are the unsigned operand, code + 128
+  /// Why this kernel cannot compute the layer, or null.
+  const char* (*refusal)(const GemmProblem& problem);
+  std::size_t (*workspace_bytes)(std::int64_t tokens, std::int64_t padded_depth);
   void (*run)(const GemmArguments& arguments) noexcept;
 
-  [[nodiscard]] std::string name() const;  ///< "gemm_i8_i8/scalar/1x1"
+  [[nodiscard]] std::string name() const;  ///< "gemm_i8_t2/avx512vnni/6x64"
+};
+
+/// What the scale rules need to know of one block of a granule: up to 4096 finite values.
+struct BlockSums {
+  double sum;            ///< in 16 lanes, folded as docs/schemes.rst, "Means", says
+  double abs_sum;        ///< the same of the magnitudes
+  float absmin_nonzero;  ///< infinity when all are zero
+};
+
+/// How values become codes: clamp(rint(value op factor), low, high), half to even, op a true division or a product.
+struct CodeRule {
+  float factor;
+  int low;
+  int high;
+};
+
+/// What quantizing does to each element, on one instruction set; `values` are float32 side by side. Same bits as
+/// scalar.
+struct RowKernels {
+  Isa isa;
+  /// Largest magnitude; NaN or infinity when a value is one.
+  float (*absmax)(const float* values, std::int64_t count) noexcept;
+  BlockSums (*sums)(const float* values, std::int64_t count) noexcept;
+  void (*divide)(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept;
+  void (*multiply)(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept;
+  void (*widen_f16)(const std::uint16_t* values, std::int64_t count, float* out) noexcept;
+  void (*widen_bf16)(const std::uint16_t* values, std::int64_t count, float* out) noexcept;
 };
 
 // One file each, in the folder of its instruction set.
+extern const RowKernels rows_scalar;
+extern const RowKernels rows_avx2;
+extern const RowKernels rows_avx512vnni;
 extern const Kernel gemm_i8_i8_scalar;
+extern const Kernel gemm_i8_t8_avx2;
+extern const Kernel gemm_i8_t2_avx2;
+extern const Kernel gemm_i8_t8_avx512vnni;
+extern const Kernel gemm_i8_t2_avx512vnni;
 
 }  // namespace bnq::detail

@@ -11,6 +11,9 @@ namespace bnq::detail {
 /// Every kernel compiled in, best first. The last one runs anywhere.
 [[nodiscard]] std::span<const Kernel* const> all_kernels();
 
+/// Element-wise kernels of `isa`, or of the best instruction set below it that has them.
+[[nodiscard]] const RowKernels& row_kernels(Isa isa);
+
 /// A kernel that was not taken, and why.
 struct PassedOver {
   const Kernel* kernel;
@@ -22,7 +25,7 @@ struct Choice {
   std::vector<PassedOver> passed_over;  ///< the better ones
 };
 
-/// The best kernel for `isa`.
-[[nodiscard]] Choice choose_kernel(Isa isa);
+/// The best kernel for a layer on `isa`.
+[[nodiscard]] Choice choose_kernel(Isa isa, const GemmProblem& problem);
 
 }  // namespace bnq::detail

@@ -5,6 +5,7 @@
 #include "layout/layout_row.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace bnq::detail {
 namespace {
@@ -30,17 +31,39 @@ std::int64_t grain(std::int64_t depth) {
   return std::max<std::int64_t>(1, elems_a_thread / (rows_a_byte * std::max<std::int64_t>(1, depth)));
 }
 
+/// Fields, code + 1, of eight codes at once: no code is below -1, so that no carry leaves its byte.
+std::uint64_t fields_of(const std::int8_t* codes) {
+  constexpr std::uint64_t sign = 0x8080808080808080U;
+  constexpr std::uint64_t one = 0x0101010101010101U;
+  std::uint64_t eight = 0;
+  std::memcpy(&eight, codes, sizeof eight);
+  return ((eight & ~sign) + one) ^ (eight & sign);
+}
+
+/// Bytes [first, last) of the layout; `quarter` codes lie between the four of a byte.
+void pack_range(const std::int8_t* codes, std::int64_t quarter, std::int64_t first, std::int64_t last, std::byte* out) {
+  constexpr std::int64_t step = sizeof(std::uint64_t);
+  std::int64_t at = first;
+  for (; at + step <= last; at += step) {
+    const std::int8_t* const c = codes + at;
+    const std::uint64_t bytes = fields_of(c) | fields_of(c + quarter) << 2U | fields_of(c + 2 * quarter) << 4U |
+                                fields_of(c + 3 * quarter) << 6U;
+    std::memcpy(out + at, &bytes, sizeof bytes);
+  }
+  for (; at < last; ++at) {
+    unsigned byte = 0;
+    for (std::int64_t i = 0; i < rows_a_byte; ++i) {
+      byte |= static_cast<unsigned>(codes[at + i * quarter] + 1) << static_cast<unsigned>(2 * i);
+    }
+    out[at] = static_cast<std::byte>(byte);
+  }
+}
+
 void pack(const CodeMatrix<const std::int8_t>& codes, std::span<std::byte> data) {
   const std::int64_t byte_rows = codes.rows / rows_a_byte;
-  parallel_for(byte_rows, grain(codes.depth), [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t at = first * codes.depth; at < last * codes.depth; ++at) {
-      unsigned byte = 0;
-      for (std::int64_t quarter = 0; quarter < rows_a_byte; ++quarter) {
-        const std::int8_t code = codes.codes[static_cast<std::size_t>(quarter * byte_rows * codes.depth + at)];
-        byte |= static_cast<unsigned>(code + 1) << static_cast<unsigned>(2 * quarter);
-      }
-      data[static_cast<std::size_t>(at)] = static_cast<std::byte>(byte);
-    }
+  const std::int64_t depth = codes.depth;
+  parallel_for(byte_rows, grain(depth), [&](std::int64_t first, std::int64_t last) {
+    pack_range(codes.codes.data(), byte_rows * depth, first * depth, last * depth, data.data());
   });
 }
 

@@ -5,37 +5,30 @@
 #include "core/fail.h"
 #include "core/parallel.h"
 #include "kernels/registry.h"
+#include "linear/tile.h"
 #include "linear/tokens.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
 #include <utility>
-#include <vector>
 
 namespace bnq {
 
 /// Everything a forward pass reads; never written after the constructor.
 struct Linear::State {
   Scheme scheme;
-  std::int64_t outputs = 0;
-  std::int64_t depth = 0;
-  std::int64_t groups = 0;
-  std::int64_t group_size = 0;
-  std::int64_t scale_stride = 0;
-  std::vector<std::int8_t> codes = {};
-  std::vector<float> scales = {};
-  std::vector<float> bias = {};
+  const detail::RowKernels& rows;  ///< quantize the activations
   detail::Choice choice;
+  detail::Tile tile;
 };
 
 namespace {
 
 constexpr const char* where = "Linear";
-constexpr std::int64_t outputs_a_call = 256;  // their sums fit on the stack
 constexpr std::int64_t products_a_thread = 1 << 20;
+constexpr std::size_t line_bytes = 64;
 
 void require_two_axes(const Shape& shape) {
   if (shape.size() == 2) return;
@@ -56,6 +49,13 @@ void require_exact_sums(const Scheme& scheme, std::int64_t group_size) {
                                         .got = std::to_string(group_size) + " codes a sum",
                                         .need = std::to_string(limit) + " or fewer with " + scheme.to_string(),
                                         .cure = "quantize with group(n)"});
+}
+
+/// Codes of the longest sum: a group, or the whole depth.
+std::int64_t sum_length(const QuantizedTensor& weight) {
+  const Granularity& granularity = weight.scheme().granularity();
+  const bool by_group = granularity.kind == Granularity::Kind::group;
+  return by_group ? std::min(granularity.group_size, weight.depth()) : weight.depth();
 }
 
 void require_bias(std::span<const float> bias, std::int64_t outputs) {
@@ -97,24 +97,35 @@ void require_shapes(const TensorView& x, const MutableTensorView& y, std::int64_
   }
 }
 
+/// A multiple of a cache line, so that each thread's piece is aligned as the first is.
+std::size_t workspace_bytes(const detail::Kernel& kernel, std::int64_t tokens, const detail::Tile& tile) {
+  const std::size_t bytes = kernel.workspace_bytes(tokens, tile.padded_depth());
+  return detail::ceil_div(bytes, line_bytes) * line_bytes;
+}
+
+/// Into how many parts the outputs are cut: one a thread, as far as that pays and there are panels.
+std::int64_t parts_of(std::int64_t tokens, const detail::Tile& tile) {
+  const std::int64_t panels = std::max<std::int64_t>(1, tile.panels());
+  const double products = static_cast<double>(tokens) * static_cast<double>(tile.view().outputs) *
+                          static_cast<double>(std::max<std::int64_t>(1, tile.depth()));
+  const double worth = std::max(1.0, products / static_cast<double>(products_a_thread));
+  const std::int64_t most = std::min<std::int64_t>(panels, num_threads());
+  return worth < static_cast<double>(most) ? static_cast<std::int64_t>(worth) : most;
+}
+
 }  // namespace
 
 Linear::Linear(const QuantizedTensor& weight, std::span<const float> bias) {
   require_two_axes(weight.shape());
   require_bias(bias, weight.rows());
-  State s{.scheme = weight.scheme(), .choice = detail::choose_kernel(active_isa())};
-  s.outputs = weight.rows();
-  s.depth = weight.depth();
-  const Granularity& granularity = s.scheme.granularity();
-  const bool by_group = granularity.kind == Granularity::Kind::group;
-  s.group_size = by_group ? std::min(granularity.group_size, s.depth) : s.depth;
-  s.groups = s.depth == 0 ? 0 : detail::ceil_div(s.depth, s.group_size);
-  s.scale_stride = granularity.kind == Granularity::Kind::tensor ? 0 : s.groups;
-  require_exact_sums(s.scheme, s.group_size);
-  s.codes.assign(weight.codes().begin(), weight.codes().end());
-  s.scales.assign(weight.scales().begin(), weight.scales().end());
-  s.bias.assign(bias.begin(), bias.end());
-  state_ = std::make_unique<const State>(std::move(s));
+  const std::int64_t group_size = sum_length(weight);
+  require_exact_sums(weight.scheme(), group_size);
+  const Isa isa = active_isa();
+  detail::Choice choice = detail::choose_kernel(
+      isa, {.min_code = weight.scheme().min_code(), .max_code = weight.scheme().max_code(), .group_size = group_size});
+  detail::Tile tile(choice.kernel->tile, weight, bias);
+  state_ = std::make_unique<const State>(
+      State{weight.scheme(), detail::row_kernels(isa), std::move(choice), std::move(tile)});
 }
 
 Linear::Linear(const PackedTensor& weight, std::span<const float> bias) : Linear(unpack(weight), bias) {}
@@ -123,53 +134,54 @@ Linear::~Linear() = default;
 Linear::Linear(Linear&&) noexcept = default;
 Linear& Linear::operator=(Linear&&) noexcept = default;
 
-std::int64_t Linear::in_features() const noexcept { return state_->depth; }
-std::int64_t Linear::out_features() const noexcept { return state_->outputs; }
+std::int64_t Linear::in_features() const noexcept { return state_->tile.depth(); }
+std::int64_t Linear::out_features() const noexcept { return state_->tile.view().outputs; }
 
-std::size_t Linear::scratch_bytes(std::int64_t tokens) const { return detail::token_bytes(tokens, state_->depth); }
+std::size_t Linear::scratch_bytes(std::int64_t tokens) const {
+  const State& s = *state_;
+  const std::size_t token_bytes = detail::token_bytes(tokens, s.tile);  // throws before anything is made of `tokens`
+  const std::size_t workspace = workspace_bytes(*s.choice.kernel, tokens, s.tile);
+  return token_bytes + static_cast<std::size_t>(parts_of(tokens, s.tile)) * workspace;
+}
 
 void Linear::forward(const TensorView& x, const MutableTensorView& y, std::span<std::byte> scratch) const {
   const State& s = *state_;
-  require_shapes(x, y, s.outputs, s.depth);
+  const detail::Kernel& kernel = *s.choice.kernel;
+  require_shapes(x, y, out_features(), in_features());
   const std::int64_t tokens = x.rows();
-  if (scratch.size() < scratch_bytes(tokens)) {
+  const std::size_t token_bytes = detail::token_bytes(tokens, s.tile);
+  const std::size_t workspace = workspace_bytes(kernel, tokens, s.tile);
+  // With less scratch than for all threads, fewer work; the result is the same.
+  if (scratch.size() < token_bytes + workspace) {
     detail::fail(ErrorKind::invalid_argument, {.where = "Linear.forward",
                                                .what = "the scratch is too small",
                                                .got = std::to_string(scratch.size()) + " bytes",
                                                .need = std::to_string(scratch_bytes(tokens))});
   }
   if (y.elements() == 0) return;
-  const detail::Tokens codes = detail::quantize_tokens(x, scratch);
-  const std::int64_t calls = detail::ceil_div(s.outputs, outputs_a_call);
-  const std::int64_t grain = products_a_thread / std::max<std::int64_t>(1, s.depth * outputs_a_call);
-  auto* const out = static_cast<std::byte*>(y.data());
-  detail::parallel_for(tokens * calls, grain, [&](std::int64_t begin, std::int64_t end) {
-    std::array<float, outputs_a_call> sums;
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t token = i / calls;
-      const std::int64_t first = i % calls * outputs_a_call;
-      const std::int64_t last = std::min(first + outputs_a_call, s.outputs);
-      s.choice.kernel->run({.activations = codes.codes + token * s.depth,
-                            .activation_scale = codes.scale(token),
-                            .weights = s.codes.data(),
-                            .weight_scales = s.scales.data(),
-                            .scale_stride = s.scale_stride,
-                            .groups = s.groups,
-                            .group_size = s.group_size,
-                            .depth = s.depth,
-                            .bias = s.bias.empty() ? nullptr : s.bias.data(),
-                            .first_output = first,
-                            .last_output = last,
-                            .y = sums.data()});
-      const auto at = static_cast<std::size_t>(token * s.outputs + first) * size_bytes(y.dtype());
-      detail::write_elements(std::span(sums).first(static_cast<std::size_t>(last - first)), y.dtype(), out + at);
+  std::int64_t parts = parts_of(tokens, s.tile);
+  if (workspace > 0) parts = std::min(parts, static_cast<std::int64_t>((scratch.size() - token_bytes) / workspace));
+  const detail::Tokens codes = detail::quantize_tokens(x, s.tile, {s.rows, kernel.activation_xor}, scratch);
+  const std::int64_t panels = s.tile.panels();
+  detail::parallel_for(parts, 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t part = first; part < last; ++part) {
+      kernel.run({.activations = codes.codes,
+                  .activation_scales = codes.scales,
+                  .activation_sums = codes.sums,
+                  .tokens = tokens,
+                  .tile = s.tile.view(),
+                  .first_panel = panels * part / parts,
+                  .last_panel = panels * (part + 1) / parts,
+                  .y = y.data(),
+                  .y_dtype = y.dtype(),
+                  .workspace = codes.workspace + static_cast<std::size_t>(part) * workspace});
     }
   });
 }
 
 std::string Linear::explain() const {
   const State& s = *state_;
-  std::string text = "Linear [" + std::to_string(s.outputs) + ", " + std::to_string(s.depth) + "] " +
+  std::string text = "Linear [" + std::to_string(out_features()) + ", " + std::to_string(in_features()) + "] " +
                      s.scheme.to_string() + " x int8 activations\n  kernel: " + s.choice.kernel->name() +
                      ", exact int32 sums\n  instruction set: " + std::string(name(s.choice.kernel->isa)) + "\n";
   for (const detail::PassedOver& other : s.choice.passed_over) {

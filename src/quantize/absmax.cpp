@@ -1,7 +1,6 @@
 // int8 … int2, symmetric: Q = 2^(b-1) - 1, scale = max(absmax / Q, 2^-126), code = clamp(rint(w / scale), -Q, Q).
 // The division is a true one: multiplying by 1 / scale would change codes (docs/schemes.rst).
 
-#include "core/rounding.h"
 #include "quantize/scheme_row.h"
 
 #include <algorithm>
@@ -21,8 +20,8 @@ Fit fit_absmax(const SchemeRow& row, const Statistics& granule) {
   return fit;
 }
 
-void encode_absmax(const SchemeRow& row, const Fit& fit, std::span<const float> values, std::int8_t* codes) {
-  for (const float value : values) *codes++ = round_to_code(value / fit.scale, row.min_code, row.max_code);
+void encode_absmax(const Encoder& encoder, std::span<const float> values, std::int8_t* codes) {
+  encode_divided(encoder, encoder.fit.scale, values, codes);
 }
 
 }  // namespace bnq::detail

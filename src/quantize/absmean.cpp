@@ -2,7 +2,6 @@
 // g = max(mean |w|, 1e-5), code = clamp(rint(w * (1 / g)), -1, 1), scale = g.
 // A granule that is {-a, 0, +a} already keeps a, so that quantizing what was dequantized changes nothing.
 
-#include "core/rounding.h"
 #include "quantize/scheme_row.h"
 
 #include <algorithm>
@@ -30,12 +29,9 @@ Fit fit_absmean(const SchemeRow& /*row*/, const Statistics& granule) {
   return fit;
 }
 
-void encode_absmean(const SchemeRow& row, const Fit& fit, std::span<const float> values, std::int8_t* codes) {
-  if (fit.prequantized) {  // by sign: 1 / a is infinite for the smallest a
-    for (const float value : values) *codes++ = sign(value);
-    return;
-  }
-  for (const float value : values) *codes++ = round_to_code(value * fit.multiplier, row.min_code, row.max_code);
+void encode_absmean(const Encoder& encoder, std::span<const float> values, std::int8_t* codes) {
+  if (!encoder.fit.prequantized) return encode_multiplied(encoder, encoder.fit.multiplier, values, codes);
+  for (const float value : values) *codes++ = sign(value);  // by sign: 1 / a is infinite for the smallest a
 }
 
 }  // namespace bnq::detail

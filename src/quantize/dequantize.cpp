@@ -71,7 +71,7 @@ std::int64_t dequantize_into(const QuantizedTensor& q, const MutableTensorView& 
 
 Tensor dequantize(const QuantizedTensor& q, DType dtype) {
   detail::require_quantizable("dequantize", dtype);
-  Tensor out(dtype, q.shape());
+  Tensor out = Tensor::uninitialized(dtype, q.shape());
   (void)dequantize_into(q, out.mutable_view());
   return out;
 }

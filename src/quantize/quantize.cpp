@@ -3,6 +3,8 @@
 #include "core/elements.h"
 #include "core/fail.h"
 #include "core/parallel.h"
+#include "kernels/read_block.h"
+#include "kernels/registry.h"
 #include "quantize/granules.h"
 #include "quantize/scheme_row.h"
 
@@ -23,16 +25,16 @@ using detail::SchemeRow;
 constexpr std::int64_t block_elems = 4096;
 constexpr std::int64_t blocks_a_thread = 16;
 
-void encode_granule(const TensorView& values, const SchemeRow& row, const Fit& fit, std::int64_t begin,
+void encode_granule(const TensorView& values, const detail::Encoder& encoder, std::int64_t begin,
                     std::span<std::int8_t> codes) {
   const auto count = static_cast<std::int64_t>(codes.size());
   const std::int64_t blocks = detail::ceil_div(count, block_elems);
   detail::parallel_for(blocks, blocks_a_thread, [&](std::int64_t first, std::int64_t last) {
     std::array<float, block_elems> buffer;
     for (std::int64_t at = first * block_elems; at < std::min(count, last * block_elems); at += block_elems) {
-      const std::span<float> block(buffer.data(), static_cast<std::size_t>(std::min(block_elems, count - at)));
-      detail::read_elements(values, begin + at, block);
-      row.encode(row, fit, block, codes.data() + at);
+      const std::int64_t size = std::min(block_elems, count - at);
+      const float* const block = detail::read_block(encoder.kernels, values, begin + at, size, buffer.data());
+      encoder.row.encode(encoder, {block, static_cast<std::size_t>(size)}, codes.data() + at);
     }
   });
 }
@@ -78,23 +80,26 @@ class Events {
 QuantizedTensor quantize(const TensorView& values, const Scheme& scheme) {
   detail::require_quantizable("quantize", values.dtype());
   const SchemeRow& row = scheme.row();
+  const detail::RowKernels& kernels = detail::row_kernels(active_isa());
+  const detail::GranuleSource source{kernels, values, row.needs_sums};
   const Granules granules(values.shape(), scheme.granularity());
-  Tensor codes(DType::i8, values.shape());
+  Tensor codes = Tensor::uninitialized(DType::i8, values.shape());
   Tensor scales(DType::f32, scales_shape(values.shape(), scheme.granularity()));
   Events events;
   detail::parallel_for(granules.count(), granules.grain(), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       const std::int64_t begin = granules.begin(i);
       const std::int64_t size = granules.size(i);
-      const detail::Statistics statistics = detail::gather_statistics(values, begin, size);
+      const detail::Statistics statistics = detail::gather_statistics(source, begin, size);
       if (statistics.first_nonfinite >= 0) {
         events.saw_nonfinite(statistics.first_nonfinite);
         continue;
       }
       const Fit fit = row.fit(row, statistics);
       scales.data<float>()[static_cast<std::size_t>(i)] = fit.scale;
-      const auto at = static_cast<std::size_t>(begin);
-      encode_granule(values, row, fit, begin, codes.data<std::int8_t>().subspan(at, static_cast<std::size_t>(size)));
+      const auto part =
+          codes.data<std::int8_t>().subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(size));
+      encode_granule(values, {kernels, row, fit}, begin, part);
       events.add(fit);
     }
   });

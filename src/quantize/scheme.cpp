@@ -28,6 +28,7 @@ constexpr SchemeRow absmax(std::string_view rule, std::array<std::string_view, 2
           .has_zero = true,
           .code_bits = bits,
           .granularity = granularity,
+          .needs_sums = false,
           .fit = detail::fit_absmax,
           .encode = detail::encode_absmax};
 }
@@ -51,6 +52,7 @@ constexpr std::array<SchemeRow, 10> rows{{
      .has_zero = true,
      .code_bits = 2,
      .granularity = by_tensor,
+     .needs_sums = true,
      .fit = detail::fit_absmean,
      .encode = detail::encode_absmean},
     {.rule = "binary-absmean",
@@ -62,6 +64,7 @@ constexpr std::array<SchemeRow, 10> rows{{
      .has_zero = false,
      .code_bits = 1,
      .granularity = by_tensor,
+     .needs_sums = true,
      .fit = detail::fit_binary,
      .encode = detail::encode_binary},
     {.rule = "int8-token",
@@ -73,6 +76,7 @@ constexpr std::array<SchemeRow, 10> rows{{
      .has_zero = true,
      .code_bits = 8,
      .granularity = by_row,
+     .needs_sums = false,
      .fit = detail::fit_token,
      .encode = detail::encode_token},
 }};

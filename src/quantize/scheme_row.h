@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/kernel.h"
 #include "quantize/statistics.h"
 
 #include <bnq/scheme.h>
@@ -20,6 +21,15 @@ struct Fit {
   bool prequantized = false;
 };
 
+struct SchemeRow;
+
+/// What turns a granule's values into codes.
+struct Encoder {
+  const RowKernels& kernels;
+  const SchemeRow& row;
+  Fit fit;
+};
+
 /// One scheme: its names, its levels, and two small functions. The table stands in scheme.cpp.
 struct SchemeRow {
   std::string_view rule;                        ///< "int8-absmax", the name before the colon
@@ -31,18 +41,23 @@ struct SchemeRow {
   bool has_zero;
   int code_bits;
   Granularity granularity;  ///< unless another is asked for
+  bool needs_sums;          ///< the fit reads sums and absmin_nonzero, not only absmax
   Fit (*fit)(const SchemeRow& row, const Statistics& granule);
-  void (*encode)(const SchemeRow& row, const Fit& fit, std::span<const float> values, std::int8_t* codes);
+  void (*encode)(const Encoder& encoder, std::span<const float> values, std::int8_t* codes);
 };
+
+/// clamp(rint(w / factor)) or clamp(rint(w * factor)) within the levels of the row.
+void encode_divided(const Encoder& encoder, float factor, std::span<const float> values, std::int8_t* codes);
+void encode_multiplied(const Encoder& encoder, float factor, std::span<const float> values, std::int8_t* codes);
 
 // The scale rules, one file each.
 Fit fit_absmax(const SchemeRow& row, const Statistics& granule);
-void encode_absmax(const SchemeRow& row, const Fit& fit, std::span<const float> values, std::int8_t* codes);
+void encode_absmax(const Encoder& encoder, std::span<const float> values, std::int8_t* codes);
 Fit fit_absmean(const SchemeRow& row, const Statistics& granule);
-void encode_absmean(const SchemeRow& row, const Fit& fit, std::span<const float> values, std::int8_t* codes);
+void encode_absmean(const Encoder& encoder, std::span<const float> values, std::int8_t* codes);
 Fit fit_binary(const SchemeRow& row, const Statistics& granule);
-void encode_binary(const SchemeRow& row, const Fit& fit, std::span<const float> values, std::int8_t* codes);
+void encode_binary(const Encoder& encoder, std::span<const float> values, std::int8_t* codes);
 Fit fit_token(const SchemeRow& row, const Statistics& granule);
-void encode_token(const SchemeRow& row, const Fit& fit, std::span<const float> values, std::int8_t* codes);
+void encode_token(const Encoder& encoder, std::span<const float> values, std::int8_t* codes);
 
 }  // namespace bnq::detail

@@ -2,6 +2,8 @@
 
 #include <bnq/tensor.h>
 
+#include "kernels/kernel.h"
+
 #include <cstdint>
 #include <limits>
 
@@ -20,8 +22,16 @@ struct Statistics {
   [[nodiscard]] bool already_ternary() const { return absmax > 0 && absmin_nonzero == absmax; }
 };
 
-/// Statistics of elements [begin, begin + count) in row-major order. Float64 sums have one written order
-/// (docs/schemes.rst, "Means"), so they do not depend on threads or instruction sets. Large ranges use several threads.
-[[nodiscard]] Statistics gather_statistics(const TensorView& view, std::int64_t begin, std::int64_t count);
+/// Which elements, and how they are read.
+struct GranuleSource {
+  const RowKernels& kernels;
+  const TensorView& view;
+  bool needs_sums;
+};
+
+/// Statistics of elements [begin, begin + count) in row-major order; sums and absmin_nonzero only where they are
+/// needed. Float64 sums have one written order (docs/schemes.rst, "Means"), so they do not depend on threads or
+/// instruction sets. Large ranges use several threads.
+[[nodiscard]] Statistics gather_statistics(const GranuleSource& source, std::int64_t begin, std::int64_t count);
 
 }  // namespace bnq::detail

@@ -1,6 +1,5 @@
 // Activations, BitNet b1.58: the formula stands in core/token_scale.h, since Linear quantizes tokens too.
 
-#include "core/rounding.h"
 #include "core/token_scale.h"
 #include "quantize/scheme_row.h"
 
@@ -15,8 +14,8 @@ Fit fit_token(const SchemeRow& /*row*/, const Statistics& granule) {
   return fit;
 }
 
-void encode_token(const SchemeRow& row, const Fit& fit, std::span<const float> values, std::int8_t* codes) {
-  for (const float value : values) *codes++ = round_to_code(value * fit.multiplier, row.min_code, row.max_code);
+void encode_token(const Encoder& encoder, std::span<const float> values, std::int8_t* codes) {
+  encode_multiplied(encoder, encoder.fit.multiplier, values, codes);
 }
 
 }  // namespace bnq::detail

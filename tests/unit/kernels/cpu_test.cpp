@@ -33,9 +33,30 @@ TEST(Registry, NamesAreUniqueAndTheLastRunsAnywhere) {
 
 TEST(Registry, ChoosesTheBestForAnIsa) {
   for (const Isa isa : available_isas()) {
-    const detail::Choice choice = detail::choose_kernel(isa);
-    EXPECT_EQ(choice.kernel->isa, isa);
-    for (const detail::PassedOver& other : choice.passed_over) EXPECT_FALSE(other.why.empty());
+    for (const detail::GemmProblem& problem : {detail::GemmProblem{-1, 1, 64}, detail::GemmProblem{-127, 127, 4096}}) {
+      const detail::Choice choice = detail::choose_kernel(isa, problem);
+      EXPECT_EQ(choice.kernel->isa, isa);
+      EXPECT_EQ(choice.kernel->refusal(problem), nullptr);
+      for (const detail::PassedOver& other : choice.passed_over) EXPECT_FALSE(other.why.empty());
+    }
+    EXPECT_EQ(detail::row_kernels(isa).isa, isa);
+  }
+}
+
+/// What a kernel cannot do exactly it refuses, and the next one takes it.
+TEST(Registry, KernelsRefuseWhatTheyCannotHold) {
+  for (const detail::Kernel* kernel : detail::all_kernels()) {
+    const std::string op = kernel->op;
+    if (op == "gemm_i8_t2") {
+      EXPECT_NE(kernel->refusal({-2, 1, 64}), nullptr) << kernel->name();
+      EXPECT_NE(kernel->refusal({-1, 2, 64}), nullptr) << kernel->name();
+    }
+    if (op == "gemm_i8_t8" && kernel->isa == Isa::avx2) {
+      EXPECT_NE(kernel->refusal({-128, 127, 64}), nullptr);
+    }
+    if (op == "gemm_i8_t2" && kernel->isa == Isa::avx512vnni) {
+      EXPECT_NE(kernel->refusal({-1, 1, 1 << 20}), nullptr);
+    }
   }
 }
 

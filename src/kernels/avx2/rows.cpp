@@ -1,0 +1,168 @@
+// Quantizing, 8 elements at a time. The order of float64 sums is that of docs/schemes.rst, "Means": lane i mod 16, so
+// that four registers of 4 are the lanes. Up to 7 elements at the end go through a padded copy.
+
+#include "kernels/avx2/lanes.h"
+
+namespace bnq::detail {
+namespace {
+
+constexpr std::int64_t width = 8;  // elements
+constexpr std::int64_t sixteen = 16;
+
+inline __m256 magnitude(__m256 values) noexcept {
+  return _mm256_and_ps(values, _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF)));
+}
+
+/// `N` elements from `values`, zeros behind the first `count`.
+template <std::size_t N, typename T>
+struct Padded {
+  T elements[N] = {};
+
+  Padded(const T* values, std::int64_t count) noexcept {
+    __builtin_memcpy(elements, values, static_cast<std::size_t>(count) * sizeof(T));
+  }
+};
+
+inline __m256i larger(__m256i a, const float* values) noexcept {
+  return _mm256_max_epu32(a, _mm256_castps_si256(magnitude(_mm256_loadu_ps(values))));
+}
+
+float absmax(const float* values, std::int64_t count) noexcept {
+  __m256i largest[4] = {};
+  std::int64_t i = 0;
+  for (; i + 4 * width <= count; i += 4 * width) {
+    for (unsigned j = 0; j < 4; ++j) largest[j] = larger(largest[j], values + i + j * width);
+  }
+  for (; i + width <= count; i += width) largest[0] = larger(largest[0], values + i);
+  if (i < count) largest[0] = larger(largest[0], Padded<8, float>(values + i, count - i).elements);
+  const __m256i all =
+      _mm256_max_epu32(_mm256_max_epu32(largest[0], largest[1]), _mm256_max_epu32(largest[2], largest[3]));
+  __m128i half = _mm_max_epu32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+  half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0x4E));
+  half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0xB1));
+  const int bits = _mm_cvtsi128_si32(half);
+  float result;
+  __builtin_memcpy(&result, &bits, sizeof result);
+  return result;
+}
+
+/// The 16 lanes of a sum.
+struct Lanes {
+  __m256d quarter[4] = {};
+
+  void add(__m256 first, __m256 second) noexcept {
+    quarter[0] = _mm256_add_pd(quarter[0], _mm256_cvtps_pd(_mm256_castps256_ps128(first)));
+    quarter[1] = _mm256_add_pd(quarter[1], _mm256_cvtps_pd(_mm256_extractf128_ps(first, 1)));
+    quarter[2] = _mm256_add_pd(quarter[2], _mm256_cvtps_pd(_mm256_castps256_ps128(second)));
+    quarter[3] = _mm256_add_pd(quarter[3], _mm256_cvtps_pd(_mm256_extractf128_ps(second, 1)));
+  }
+
+  /// Lane i adds lane i + 8, then i + 4, i + 2, i + 1.
+  [[nodiscard]] double fold() const noexcept {
+    const __m256d four = _mm256_add_pd(_mm256_add_pd(quarter[0], quarter[2]), _mm256_add_pd(quarter[1], quarter[3]));
+    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+  }
+};
+
+struct Sums {
+  Lanes sum;
+  Lanes abs_sum;
+  __m256 smallest = _mm256_castsi256_ps(_mm256_set1_epi32(0x7F800000));
+
+  void see(const float* values) noexcept {
+    const __m256 first = _mm256_loadu_ps(values);
+    const __m256 second = _mm256_loadu_ps(values + width);
+    sum.add(first, second);
+    abs_sum.add(magnitude(first), magnitude(second));
+    see_smallest(magnitude(first));
+    see_smallest(magnitude(second));
+  }
+
+  void see_smallest(__m256 magnitudes) noexcept {
+    const __m256 zero = _mm256_cmp_ps(magnitudes, _mm256_setzero_ps(), _CMP_EQ_OQ);
+    smallest = _mm256_min_ps(smallest, _mm256_blendv_ps(magnitudes, smallest, zero));
+  }
+};
+
+float least(__m256 values) noexcept {
+  __m128 half = _mm_min_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps(values, 1));
+  half = _mm_min_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_min_ss(half, _mm_shuffle_ps(half, half, 1)));
+}
+
+BlockSums sums(const float* values, std::int64_t count) noexcept {
+  Sums all;
+  std::int64_t i = 0;
+  for (; i + sixteen <= count; i += sixteen) all.see(values + i);
+  // Zeros are added past the end: x + 0 is x, and a lane's -0 + 0 only loses a sign that no mean shows.
+  if (i < count) all.see(Padded<16, float>(values + i, count - i).elements);
+  return {all.sum.fold(), all.abs_sum.fold(), least(all.smallest)};
+}
+
+/// Eight codes in the low half. Clamping first gives the same codes as rounding first: the bounds are whole numbers.
+inline __m128i codes_of(__m256 values, const CodeRule& rule) noexcept {
+  const __m256 low = _mm256_set1_ps(static_cast<float>(rule.low));
+  const __m256 high = _mm256_set1_ps(static_cast<float>(rule.high));
+  const __m256i rounded = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(values, low), high));
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+  return _mm_packs_epi16(words, words);
+}
+
+template <typename Scale>
+inline void encode(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes,
+                   const Scale& scale) noexcept {
+  std::int64_t i = 0;
+  for (; i + width <= count; i += width) {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(codes + i), codes_of(scale(_mm256_loadu_ps(values + i)), rule));
+  }
+  if (i == count) return;
+  std::int8_t tail[sixteen];
+  const Padded<8, float> padded(values + i, count - i);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(tail), codes_of(scale(_mm256_loadu_ps(padded.elements)), rule));
+  __builtin_memcpy(codes + i, tail, static_cast<std::size_t>(count - i));
+}
+
+void divide(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
+  const __m256 factor = _mm256_set1_ps(rule.factor);
+  encode(values, count, rule, codes, [&](__m256 x) noexcept { return _mm256_div_ps(x, factor); });
+}
+
+void multiply(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
+  const __m256 factor = _mm256_set1_ps(rule.factor);
+  encode(values, count, rule, codes, [&](__m256 x) noexcept { return _mm256_mul_ps(x, factor); });
+}
+
+template <typename Widen>
+inline void widen(const std::uint16_t* values, std::int64_t count, float* out, const Widen& eight) noexcept {
+  std::int64_t i = 0;
+  for (; i + width <= count; i += width) {
+    _mm256_storeu_ps(out + i, eight(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values + i))));
+  }
+  if (i == count) return;
+  float tail[width];
+  const Padded<8, std::uint16_t> padded(values + i, count - i);
+  _mm256_storeu_ps(tail, eight(_mm_loadu_si128(reinterpret_cast<const __m128i*>(padded.elements))));
+  __builtin_memcpy(out + i, tail, static_cast<std::size_t>(count - i) * sizeof(float));
+}
+
+void widen_f16(const std::uint16_t* values, std::int64_t count, float* out) noexcept {
+  widen(values, count, out, [](__m128i bits) noexcept { return _mm256_cvtph_ps(bits); });
+}
+
+void widen_bf16(const std::uint16_t* values, std::int64_t count, float* out) noexcept {
+  widen(values, count, out,
+        [](__m128i bits) noexcept { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16)); });
+}
+
+}  // namespace
+
+constinit const RowKernels rows_avx2{.isa = Isa::avx2,
+                                     .absmax = absmax,
+                                     .sums = sums,
+                                     .divide = divide,
+                                     .multiply = multiply,
+                                     .widen_f16 = widen_f16,
+                                     .widen_bf16 = widen_bf16};
+
+}  // namespace bnq::detail

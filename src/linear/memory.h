@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+namespace bnq::detail {
+
+/// Zeroed memory for weights, which stay: aligned to 64 bytes, and if large in 2 MB pages where the system has them,
+/// from which a stream is read 15 to 20 % faster. Throws std::bad_alloc.
+[[nodiscard]] std::shared_ptr<std::byte> zeroed_memory(std::size_t bytes);
+
+}  // namespace bnq::detail

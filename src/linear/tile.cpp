@@ -1,0 +1,105 @@
+#include "linear/tile.h"
+
+#include "core/checked.h"
+#include "core/parallel.h"
+#include "linear/memory.h"
+
+#include <algorithm>
+
+namespace bnq::detail {
+namespace {
+
+constexpr std::int64_t outputs_a_thread = 64;
+
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return ceil_div(value, multiple) * multiple; }
+
+/// One output's place in a panel.
+struct Line {
+  std::byte* panel;
+  std::int64_t output;      ///< in the panel
+  std::int64_t step_bytes;  ///< from one step of the depth to the next
+
+  void put_t8(std::int64_t k, std::int8_t code) const {
+    panel[k / 4 * step_bytes + 4 * output + k % 4] = static_cast<std::byte>(code);
+  }
+
+  void put_t2(std::int64_t k, std::int8_t code) const {
+    const auto field = static_cast<unsigned>(code + 1) << static_cast<unsigned>(k % 16 / 4 * 2);
+    panel[k / 16 * step_bytes + 4 * output + k % 4] |= static_cast<std::byte>(field);
+  }
+
+  void put(TileKind kind, std::int64_t k, std::int8_t code) const {
+    if (kind == TileKind::t2) return put_t2(k, code);
+    if (kind == TileKind::t8) return put_t8(k, code);
+    panel[k] = static_cast<std::byte>(code);
+  }
+};
+
+/// Bytes of a step of the depth: 4 for each output of a panel, padding included; one where a panel is a row.
+std::int64_t bytes_a_step(const TileForm& form, std::int64_t outputs) {
+  return form.kind == TileKind::rows ? 1 : 4 * round_up(std::min(outputs, form.panel_outputs), vector_outputs);
+}
+
+}  // namespace
+
+Tile::Tile(const TileForm& form, const QuantizedTensor& weight, std::span<const float> bias)
+    : depth_(weight.depth()), group_size_(depth_), panels_(ceil_div(weight.rows(), form.panel_outputs)) {
+  const Granularity& granularity = weight.scheme().granularity();
+  if (granularity.kind == Granularity::Kind::group) group_size_ = std::min(granularity.group_size, depth_);
+  view_.outputs = weight.rows();
+  view_.groups = depth_ == 0 ? 0 : ceil_div(depth_, group_size_);
+  view_.group_stride = round_up(group_size_, form.depth_multiple);
+  place_codes(form, weight);
+  place_scales(form, weight, bias);
+}
+
+void Tile::place_codes(const TileForm& form, const QuantizedTensor& weight) {
+  const std::int64_t steps = padded_depth() / form.depth_multiple;
+  view_.panel_bytes = steps * bytes_a_step(form, form.panel_outputs);
+  const std::int64_t last_outputs = view_.outputs - (panels_ - 1) * form.panel_outputs;
+  const std::int64_t bytes =
+      panels_ == 0 ? 0 : (panels_ - 1) * view_.panel_bytes + steps * bytes_a_step(form, last_outputs);
+  codes_ = zeroed_memory(static_cast<std::size_t>(bytes));
+  view_.codes = codes_.get();
+  sums_.resize(static_cast<std::size_t>(panels_ * view_.groups * form.panel_outputs));
+  view_.sums = sums_.data();
+  parallel_for(view_.outputs, outputs_a_thread, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t n = first; n < last; ++n) {
+      const std::int64_t panel = n / form.panel_outputs;
+      const std::int64_t inside = n % form.panel_outputs;
+      const Line line{codes_.get() + panel * view_.panel_bytes, inside,
+                      bytes_a_step(form, view_.outputs - panel * form.panel_outputs)};
+      const std::int8_t* const codes = weight.codes().data() + n * depth_;
+      for (std::int64_t g = 0; g < view_.groups; ++g) {
+        const std::int64_t begin = g * group_size_;
+        const std::int64_t size = std::min(group_size_, depth_ - begin);
+        std::int32_t sum = 0;
+        for (std::int64_t k = 0; k < size; ++k) {
+          sum += codes[begin + k];
+          line.put(form.kind, g * view_.group_stride + k, codes[begin + k]);
+        }
+        sums_[static_cast<std::size_t>((panel * view_.groups + g) * form.panel_outputs + inside)] = sum;
+      }
+    }
+  });
+}
+
+void Tile::place_scales(const TileForm& form, const QuantizedTensor& weight, std::span<const float> bias) {
+  scales_.resize(sums_.size());
+  if (!bias.empty()) bias_.resize(static_cast<std::size_t>(panels_ * form.panel_outputs));
+  const bool one_scale = weight.scheme().granularity().kind == Granularity::Kind::tensor;
+  for (std::int64_t n = 0; n < view_.outputs; ++n) {
+    const std::int64_t panel = n / form.panel_outputs;
+    const std::int64_t inside = n % form.panel_outputs;
+    for (std::int64_t g = 0; g < view_.groups; ++g) {
+      const auto from = static_cast<std::size_t>(one_scale ? 0 : n * view_.groups + g);
+      scales_[static_cast<std::size_t>((panel * view_.groups + g) * form.panel_outputs + inside)] =
+          weight.scales()[from];
+    }
+    if (!bias.empty()) bias_[static_cast<std::size_t>(n)] = bias[static_cast<std::size_t>(n)];
+  }
+  view_.scales = scales_.data();
+  view_.bias = bias.empty() ? nullptr : bias_.data();
+}
+
+}  // namespace bnq::detail

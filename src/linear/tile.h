@@ -1,0 +1,42 @@
+#pragma once
+
+#include <bnq/quantized_tensor.h>
+
+#include "kernels/kernel.h"
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace bnq::detail {
+
+/// Weights in the order of a kernel, made once when a layer is. kernels/kernel.h draws the orders.
+class Tile {
+ public:
+  /// `weight` is [N, K]; `bias` has N elements or none.
+  Tile(const TileForm& form, const QuantizedTensor& weight, std::span<const float> bias);
+
+  [[nodiscard]] const TileView& view() const noexcept { return view_; }
+  [[nodiscard]] std::int64_t panels() const noexcept { return panels_; }
+  [[nodiscard]] std::int64_t depth() const noexcept { return depth_; }
+  [[nodiscard]] std::int64_t group_size() const noexcept { return group_size_; }
+
+  /// Codes a token takes: groups with their padding.
+  [[nodiscard]] std::int64_t padded_depth() const noexcept { return view_.groups * view_.group_stride; }
+
+ private:
+  void place_codes(const TileForm& form, const QuantizedTensor& weight);
+  void place_scales(const TileForm& form, const QuantizedTensor& weight, std::span<const float> bias);
+
+  std::int64_t depth_;
+  std::int64_t group_size_;
+  std::int64_t panels_;
+  std::shared_ptr<std::byte> codes_;
+  std::vector<float> scales_;
+  std::vector<std::int32_t> sums_;
+  std::vector<float> bias_;
+  TileView view_{};
+};
+
+}  // namespace bnq::detail
