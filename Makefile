@@ -3,7 +3,7 @@ VENV := $(CURDIR)/build/venv
 PYTHON := $(VENV)/bin/python
 CPP_FILES = $(shell git ls-files -co --exclude-standard '*.h' '*.cpp')
 PYTHON_FILES = $(shell git ls-files -co --exclude-standard '*.py')
-STEPS := format-check lint layers budget dev python asan clang consume docs wheel
+STEPS := format-check lint layers budget dev seal python asan clang consume docs wheel
 
 export VIRTUAL_ENV := $(VENV)
 export PATH := $(VENV)/bin:$(PATH)
@@ -62,6 +62,9 @@ dev: setup  ## step: g++ build with warnings as errors, C++ tests
 	cmake --preset dev
 	cmake --build --preset dev
 	ctest --preset dev
+
+seal: setup  ## step: no instruction of a kernel folder outside it (on the library of `make dev`)
+	$(PYTHON) tools/check_seal.py build/dev/src/libbnq.a
 
 python: setup  ## step: Python and command line tests, on the build of `make dev`
 	cmake --preset dev >/dev/null
