@@ -53,7 +53,7 @@ BrokenFile with_pair(std::string test, std::string_view first, std::string_view 
 
 std::vector<BrokenFile> broken_prefixes() {
   return {
-      {"empty_file", "", {"8"}},
+      {"empty_file", std::string(), {"8"}},
       {"one_byte", std::string(1, '\0'), {"8"}},
       {"seven_bytes", std::string(7, '\0'), {"8"}},
       {"length_zero", with_length(0, ""), {"byte 8"}},
@@ -114,13 +114,19 @@ std::vector<BrokenFile> broken_json() {
       {"hex_number", one("\"blk.w\":{\"shape\":[0x10]}"), {"byte"}},
       {"leading_zero", one("\"blk.w\":{\"dtype\":\"F32\",\"shape\":[01],\"data_offsets\":[0,4]}"), {"byte"}},
       {"number_that_is_infinite", one("\"blk.w\":1e400"), {}},
-      {"deep_arrays", raw_file("{\"blk.w\":" + repeated("[", deep)), {}},
-      {"deep_arrays_closed", raw_file("{\"blk.w\":" + repeated("[", deep) + repeated("]", deep) + "}"), {}},
-      {"deep_arrays_at_the_top", raw_file(repeated("[", deep)), {}},
-      {"deep_objects", raw_file(repeated("{\"a\":", deep)), {}},
-      {"deep_objects_closed", raw_file(repeated("{\"a\":", deep) + "1" + repeated("}", deep)), {}},
-      {"deep_shape", one("\"blk.w\":{\"shape\":" + repeated("[", deep) + repeated("]", deep) + "}"), {"blk.w"}},
-      {"deep_metadata", one("\"__metadata__\":{\"k\":" + repeated("[", deep) + repeated("]", deep) + "}"), {}},
+      {"deep_arrays", [] { return raw_file("{\"blk.w\":" + repeated("[", deep)); }, {}},
+      {"deep_arrays_closed",
+       [] { return raw_file("{\"blk.w\":" + repeated("[", deep) + repeated("]", deep) + "}"); },
+       {}},
+      {"deep_arrays_at_the_top", [] { return raw_file(repeated("[", deep)); }, {}},
+      {"deep_objects", [] { return raw_file(repeated("{\"a\":", deep)); }, {}},
+      {"deep_objects_closed", [] { return raw_file(repeated("{\"a\":", deep) + "1" + repeated("}", deep)); }, {}},
+      {"deep_shape",
+       [] { return one("\"blk.w\":{\"shape\":" + repeated("[", deep) + repeated("]", deep) + "}"); },
+       {"blk.w"}},
+      {"deep_metadata",
+       [] { return one("\"__metadata__\":{\"k\":" + repeated("[", deep) + repeated("]", deep) + "}"); },
+       {}},
   };
 }
 
@@ -207,7 +213,9 @@ std::vector<BrokenFile> broken_entries() {
       with_dtype("dtype_f6_e2m3", "F6_E2M3"),
       with_dtype("dtype_f6_e3m2", "F6_E3M2"),
       with_dtype("dtype_i4", "I4"),
-      {"dtype_very_long", raw_file("{" + raw_entry(name, repeated("F", 1'000'000), "[4]", "[0,4]") + "}", 4), {name}},
+      {"dtype_very_long",
+       [] { return raw_file("{" + raw_entry(name, repeated("F", 1'000'000), "[4]", "[0,4]") + "}", 4); },
+       {name}},
   };
 }
 
@@ -295,7 +303,9 @@ std::vector<BrokenFile> broken_ranges() {
       {"name_that_reverses_text",
        raw_file("{" + raw_entry("\\u202ekw", "F32", "[1]", "[0,8]") + "}", 4),
        {"\\xe2\\x80\\xaekw"}},
-      {"name_very_long", raw_file("{" + raw_entry(repeated("n", 1'000'000), "F32", "[1]", "[0,8]") + "}", 4), {"nnnn"}},
+      {"name_very_long",
+       [] { return raw_file("{" + raw_entry(repeated("n", 1'000'000), "F32", "[1]", "[0,8]") + "}", 4); },
+       {"nnnn"}},
   };
 }
 

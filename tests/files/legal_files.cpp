@@ -39,7 +39,7 @@ std::vector<LegalFile> legal_names() {
       {"name_that_reverses_text_is_legal", named("\\u202e"), 1},
       {"name_like_metadata", named("__metadata__."), 1},
       {"name_like_a_key", named("data_offsets"), 1},
-      {"name_of_a_megabyte", named(repeated("n", 1'000'000)), 1},
+      {"name_of_a_megabyte", [] { return named(repeated("n", 1'000'000)); }, 1},
   };
 }
 
@@ -57,7 +57,8 @@ std::vector<LegalFile> legal_layouts() {
       {"metadata_empty", raw_file(R"({"__metadata__":{}})"), 0, 0},
       {"metadata_last", raw_file("{" + a + R"(,"__metadata__":{"format":"pt"}})", 4), 1, 1},
       {"metadata_with_escapes", raw_file(R"({"__metadata__":{"\u0000":"\ud83d\ude42\n","":""}})"), 0, 2},
-      {"metadata_of_a_megabyte", raw_file(R"({"__metadata__":{"k":")" + repeated("v", 1'000'000) + "\"}}"), 0, 1},
+      {"metadata_of_a_megabyte",
+       [] { return raw_file(R"({"__metadata__":{"k":")" + repeated("v", 1'000'000) + "\"}}"); }, 0, 1},
       {"metadata_holds_json", raw_file(R"({"__metadata__":{"k":"{\"k\":[1,{}]}"}})"), 0, 1},
       {"no_axis", raw_file("{" + raw_entry("a", "F32", "[]", "[0,4]") + "}", 4), 1},
       {"many_axes", raw_file("{" + raw_entry("a", "F32", "[1" + repeated(",1", 99) + "]", "[0,4]") + "}", 4), 1},
@@ -76,7 +77,7 @@ std::vector<LegalFile> legal_layouts() {
        2},
       {"header_of_odd_length", raw_file("{" + a + "} ", 4), 1},
       {"every_dtype", one_of_each_dtype(), std::size(all_dtypes)},
-      {"many_tensors", many_tensors(100'000), 100'000},
+      {"many_tensors", [] { return many_tensors(100'000); }, 100'000},
   };
 }
 

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <ostream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bnq::test {
@@ -22,10 +25,24 @@ namespace bnq::test {
 /// `text` over and over.
 [[nodiscard]] std::string repeated(std::string_view text, std::size_t times);
 
+/// The bytes of a file, or how to make them. ctest runs each test as a process of its own, and each process makes the
+/// tables: what is large is made by the one test that needs it.
+class FileBytes {
+ public:
+  FileBytes(std::string bytes) : make_([bytes = std::move(bytes)] { return bytes; }) {}
+  template <std::invocable Make>
+  FileBytes(Make make) : make_(std::move(make)) {}
+
+  [[nodiscard]] std::string operator()() const { return make_(); }
+
+ private:
+  std::function<std::string()> make_;
+};
+
 /// A file that the reader must refuse with `bad_content`.
 struct BrokenFile {
   std::string name;                    ///< of the test
-  std::string bytes;                   ///< the whole file
+  FileBytes bytes;                     ///< the whole file
   std::vector<std::string> fragments;  ///< that the message must hold, beside the file's path
 };
 
@@ -41,7 +58,7 @@ inline void PrintTo(const BrokenFile& row, std::ostream* out) { *out << row.name
 /// A file that is odd but right.
 struct LegalFile {
   std::string name;
-  std::string bytes;
+  FileBytes bytes;
   std::size_t tensors = 0;
   std::size_t metadata = 0;
 };

@@ -49,7 +49,7 @@ TEST_P(BrokenFileTest, IsRefusedInWords) {
   constexpr std::size_t longest_message = 1500;  // bytes; a name from the file may be megabytes
   const TempDir dir;
   const std::filesystem::path path = dir / "broken.safetensors";
-  write_file(path, GetParam().bytes);
+  write_file(path, GetParam().bytes());
   const std::optional<std::string> message = refusal_of(path);
   ASSERT_TRUE(message.has_value()) << "the reader believes it";
   EXPECT_NE(message->find(path.string()), std::string::npos) << *message;
@@ -74,12 +74,12 @@ class LegalFileTest : public ::testing::TestWithParam<LegalFile> {};
 TEST_P(LegalFileTest, IsRead) {
   const TempDir dir;
   const std::filesystem::path path = dir / "legal.safetensors";
-  write_file(path, GetParam().bytes);
+  write_file(path, GetParam().bytes());
   EXPECT_EQ(refusal_of(path), std::nullopt);
   const Reader reader(path);
   EXPECT_EQ(reader.tensors().size(), GetParam().tensors);
   EXPECT_EQ(reader.metadata().size(), GetParam().metadata);
-  EXPECT_EQ(reader.file_bytes(), GetParam().bytes.size());
+  EXPECT_EQ(reader.file_bytes(), GetParam().bytes().size());
   EXPECT_EQ(reader.path(), path);
   EXPECT_EQ(reader.find("no such tensor"), nullptr);
 }
@@ -243,7 +243,7 @@ TEST_F(ReaderTest, SurvivesRandomDamage) {
 TEST_F(ReaderTest, ReadsManyTensorsQuickly) {
   for (const LegalFile& file : legal_files()) {
     if (file.name != "many_tensors") continue;
-    write_file(path, file.bytes);
+    write_file(path, file.bytes());
     const auto start = std::chrono::steady_clock::now();
     const Reader reader(path);
     for (const Entry& entry : reader.tensors()) ASSERT_NE(reader.find(entry.name), nullptr);
