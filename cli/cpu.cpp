@@ -1,4 +1,4 @@
-#include "table.h"
+#include "text/table.h"
 #include "verb.h"
 
 #include <bnq/cpu.h>
@@ -47,12 +47,14 @@ std::string as_json() {
 }
 
 std::string as_text() {
+  Table kernels({{"", Table::Align::left}, {"", Table::Align::left}});
+  for (const KernelStatus& kernel : kernel_statuses()) kernels.add({"  " + kernel.name, kernel.status});
   return facts({{"CPU", printable(cpu_name())},
                 {"features", joined(cpu_features())},
                 {"instruction sets", joined(isa_names()) + " (BNQ_ISA chooses one)"},
                 {"active", std::string(name(active_isa()))},
-                {"kernels", joined(kernel_names())},
-                {"threads", std::to_string(num_threads()) + " (BNQ_NUM_THREADS sets it)"}});
+                {"threads", std::to_string(num_threads()) + " (BNQ_NUM_THREADS sets it)"}}) +
+         "kernels, best first\n" + kernels.text();
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "table.h"
+#include "text/table.h"
 #include "verb.h"
 
 #include <bnq/error.h>

@@ -1,6 +1,6 @@
-#include "progress.h"
 #include "run_options.h"
-#include "table.h"
+#include "text/progress.h"
+#include "text/table.h"
 #include "verb.h"
 
 #include <bnq/cpu.h>
@@ -26,7 +26,7 @@ void warn(const std::string& text) { std::fprintf(stderr, "bnq: warning: %s\n", 
 namespace {
 
 // Every verb there is. A new one is a line here and a file.
-constexpr std::array verbs{add_quantize, add_dequantize, add_inspect, add_verify, add_cpu, add_help};
+constexpr std::array verbs{add_quantize, add_dequantize, add_inspect, add_verify, add_bench, add_cpu, add_help};
 
 ExitCode exit_code_of(ErrorKind kind) {
   switch (kind) {

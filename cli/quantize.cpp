@@ -1,6 +1,6 @@
-#include "plan_text.h"
 #include "run_options.h"
-#include "table.h"
+#include "text/plan_text.h"
+#include "text/table.h"
 #include "verb.h"
 
 #include <bnq/checkpoint.h>

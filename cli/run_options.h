@@ -1,7 +1,7 @@
 #pragma once
 
-#include "progress.h"
-#include "table.h"
+#include "text/progress.h"
+#include "text/table.h"
 
 #include <bnq/threads.h>
 
@@ -49,7 +49,7 @@ inline CLI::Validator real_number() {
           ""};
 }
 
-/// Options of every verb that reads tensors.
+/// Options of every verb that works for a while.
 struct RunOptions {
   static constexpr int most_threads = 1024;  // as bnq/threads.h says
 
@@ -58,16 +58,24 @@ struct RunOptions {
   std::optional<int> threads;
 
   void add_to(CLI::App& verb) {
+    add_without_bar(verb);
+    verb.add_flag("--no-progress", no_progress, "No progress bar; there is one on a terminal only");
+  }
+
+  void add_without_bar(CLI::App& verb) {
     verb.add_flag("--json", json, "Print one JSON document instead of text");
     verb.add_option("--threads", threads, "Threads to use; no result depends on it")
         ->type_name("N")
         ->check(whole_number(1, most_threads));
-    verb.add_flag("--no-progress", no_progress, "No progress bar; there is one on a terminal only");
+  }
+
+  void set_threads() const {
+    if (threads) set_num_threads(*threads);
   }
 
   /// Sets the threads and starts the bar. `doing` is what the bar says: "quantizing".
   [[nodiscard]] ProgressBar start(const std::string& doing) const {
-    if (threads) set_num_threads(*threads);
+    set_threads();
     return ProgressBar(doing, !no_progress && ProgressBar::is_wanted());
   }
 };

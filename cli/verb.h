@@ -34,6 +34,7 @@ Verb add_quantize(CLI::App& bnq);
 Verb add_dequantize(CLI::App& bnq);
 Verb add_inspect(CLI::App& bnq);
 Verb add_verify(CLI::App& bnq);
+Verb add_bench(CLI::App& bnq);
 Verb add_cpu(CLI::App& bnq);
 Verb add_help(CLI::App& bnq);
 

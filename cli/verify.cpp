@@ -1,5 +1,5 @@
 #include "run_options.h"
-#include "table.h"
+#include "text/table.h"
 #include "verb.h"
 
 #include <bnq/checkpoint.h>

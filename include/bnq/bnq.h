@@ -11,6 +11,7 @@
 #include <bnq/quantized_tensor.h>
 #include <bnq/quantizer.h>
 #include <bnq/report.h>
+#include <bnq/roofs.h>
 #include <bnq/safetensors.h>
 #include <bnq/scheme.h>
 #include <bnq/tensor.h>

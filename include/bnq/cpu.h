@@ -29,4 +29,13 @@ enum class Isa { scalar, avx2, avx512vnni };
 /// Names of the compiled kernels, best first: "gemm_i8_i8/scalar/1x1".
 [[nodiscard]] BNQ_EXPORT std::vector<std::string> kernel_names();
 
+/// What becomes of a compiled kernel here.
+struct KernelStatus {
+  std::string name;
+  std::string status;  ///< "ready", or why it is not used: "needs avx2, which this CPU or system lacks"
+};
+
+/// Of all compiled kernels, best first. Throws as active_isa() does.
+[[nodiscard]] BNQ_EXPORT std::vector<KernelStatus> kernel_statuses();
+
 }  // namespace bnq

@@ -30,7 +30,7 @@ from .errors import (
 )
 from .layout import Layout, PackedTensor, layouts, pack, unpack
 from .linear import Linear
-from .machine import CpuInfo, cpu_info, num_threads, set_num_threads
+from .machine import CpuInfo, Roofs, cpu_info, measure_roofs, num_threads, set_num_threads
 from .quantized_tensor import QuantizedTensor, dequantize, quantize, quantize_activations
 from .quantizer import BitNetQuantizer
 from .report import Report, report
@@ -59,6 +59,7 @@ __all__ = [
     "PlannedTensor",
     "QuantizedTensor",
     "Report",
+    "Roofs",
     "RuleHits",
     "Scheme",
     "UnsupportedError",
@@ -71,6 +72,7 @@ __all__ = [
     "inspect",
     "layouts",
     "load",
+    "measure_roofs",
     "num_threads",
     "pack",
     "plan_checkpoint",

@@ -111,7 +111,20 @@ struct RowKernels {
   void (*widen_bf16)(const std::uint16_t* values, std::int64_t count, float* out) noexcept;
 };
 
+/// What the machine gives on one instruction set when nothing else is done: the probes behind measure_roofs().
+struct RoofProbes {
+  Isa isa;
+  std::int64_t products_a_round;  ///< int8 products that a round of `multiply` makes
+  /// Reads `bytes` bytes, a multiple of 4096, front to back, and says something that depends on all of them.
+  std::uint64_t (*read)(const std::byte* from, std::size_t bytes) noexcept;
+  /// Multiplies and sums int8 codes in registers (the scalar one: in the first-level cache).
+  std::uint64_t (*multiply)(std::int64_t rounds) noexcept;
+};
+
 // One file each, in the folder of its instruction set.
+extern const RoofProbes roofs_scalar;
+extern const RoofProbes roofs_avx2;
+extern const RoofProbes roofs_avx512vnni;
 extern const RowKernels rows_scalar;
 extern const RowKernels rows_avx2;
 extern const RowKernels rows_avx512vnni;

@@ -23,6 +23,19 @@ constexpr auto rows = std::to_array<const RowKernels*>({
       &rows_scalar,
 });
 
+constexpr auto probes = std::to_array<const RoofProbes*>({
+#if defined(BNQ_X86_KERNELS)
+  &roofs_avx512vnni, &roofs_avx2,
+#endif
+      &roofs_scalar,
+});
+
+/// The best entry of a table that `isa` can run; the last one runs anywhere.
+template <typename Table>
+const auto& best_of(const Table& table, Isa isa) {
+  return **std::ranges::find_if(table, [&](const auto* entry) { return entry->isa <= isa; });
+}
+
 }  // namespace
 
 std::string Kernel::name() const {
@@ -32,10 +45,9 @@ std::string Kernel::name() const {
 
 std::span<const Kernel* const> all_kernels() { return kernels; }
 
-const RowKernels& row_kernels(Isa isa) {
-  const auto* const best = std::ranges::find_if(rows, [&](const RowKernels* r) { return r->isa <= isa; });
-  return **best;
-}
+const RowKernels& row_kernels(Isa isa) { return best_of(rows, isa); }
+
+const RoofProbes& roof_probes(Isa isa) { return best_of(probes, isa); }
 
 Choice choose_kernel(Isa isa, const GemmProblem& problem) {
   Choice choice{kernels.back(), {}};
@@ -57,6 +69,21 @@ std::vector<std::string> kernel_names() {
   std::vector<std::string> names;
   for (const detail::Kernel* kernel : detail::all_kernels()) names.push_back(kernel->name());
   return names;
+}
+
+std::vector<KernelStatus> kernel_statuses() {
+  const Isa active = active_isa();
+  const Isa best = available_isas().back();
+  std::vector<KernelStatus> statuses;
+  for (const detail::Kernel* kernel : detail::all_kernels()) {
+    const std::string needs = "needs " + std::string(name(kernel->isa));
+    const bool lacks = kernel->isa > best;
+    const bool ready = kernel->isa <= active;
+    statuses.push_back({kernel->name(), ready   ? "ready"
+                                        : lacks ? needs + ", which this CPU or system lacks"
+                                                : needs + ", and BNQ_ISA chose " + std::string(name(active))});
+  }
+  return statuses;
 }
 
 }  // namespace bnq

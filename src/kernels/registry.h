@@ -14,6 +14,9 @@ namespace bnq::detail {
 /// Element-wise kernels of `isa`, or of the best instruction set below it that has them.
 [[nodiscard]] const RowKernels& row_kernels(Isa isa);
 
+/// Probes of `isa`, found in the same way.
+[[nodiscard]] const RoofProbes& roof_probes(Isa isa);
+
 /// A kernel that was not taken, and why.
 struct PassedOver {
   const Kernel* kernel;

@@ -1,8 +1,8 @@
 #include "linear/tile.h"
 
 #include "core/checked.h"
+#include "core/memory/memory.h"
 #include "core/parallel.h"
-#include "linear/memory.h"
 
 #include <algorithm>
 

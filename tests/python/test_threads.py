@@ -123,3 +123,12 @@ def test_many_python_threads_share_one_layer(rng: np.random.Generator) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_roofs_are_speeds_and_take_numbers_of_threads():
+    roofs = bnq.measure_roofs(1)
+    assert roofs.threads == 1
+    assert roofs.read_gb_per_s > 0
+    assert roofs.int8_gmac_per_s > 0
+    with pytest.raises(bnq.InvalidArgumentError, match="from 1 to 1024"):
+        bnq.measure_roofs(0)

@@ -12,6 +12,9 @@ namespace bnq::cli {
 /// nothing behind; the second one ends the process at once.
 void catch_interrupts();
 
+/// From here on nothing would be lost: the first one ends the process.
+void let_interrupts_end();
+
 /// One line on standard error that says how far the work is, and is gone when it is done. Also the place where a
 /// Ctrl-C is noticed, shown or not.
 class ProgressBar {

@@ -33,6 +33,11 @@ void catch_interrupts() {
   if (std::signal(SIGHUP, ask_to_stop) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // nohup asked for that
 }
 
+void let_interrupts_end() {
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
+}
+
 ProgressBar::ProgressBar(std::string doing, bool shown) : doing_(std::move(doing)), shown_(shown) {}
 
 ProgressBar::~ProgressBar() {

@@ -1,4 +1,4 @@
-#include "linear/memory.h"
+#include "core/memory/memory.h"
 
 #include <sys/mman.h>
 
