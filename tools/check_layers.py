@@ -13,7 +13,7 @@ PUBLIC = "bnq/"
 ALLOWED: dict[str, tuple[str, ...]] = {
     "include/bnq/": (PUBLIC,),
     "src/core/": (PUBLIC, "immintrin.h"),
-    "src/core/threads/": (PUBLIC, "core/", "pthread.h"),
+    "src/core/threads/": (PUBLIC, "core/", "pthread.h", "dlfcn.h"),
     "src/core/memory/": (PUBLIC, "core/", "sys/mman.h"),
     "src/quantize/": (PUBLIC, "core/", "kernels/"),
     "src/layout/": (PUBLIC, "core/"),

@@ -11,6 +11,8 @@ namespace bnq::python {
 void bind_machine(nb::module_& m) {
   m.def("num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, nb::arg("count"));
+  m.def("suggest_num_threads", &suggest_num_threads, nb::arg("count"));
+  m.def("share_openmp_threads", &share_openmp_threads);
   m.def("cpu_name", &cpu_name);
   m.def("cpu_features", &cpu_features);
   m.def("kernel_names", &kernel_names);

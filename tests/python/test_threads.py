@@ -1,5 +1,6 @@
 """The same bytes for every number of threads and every floating-point state; other Python threads run meanwhile."""
 
+import subprocess
 import sys
 import threading
 import time
@@ -132,3 +133,33 @@ def test_roofs_are_speeds_and_take_numbers_of_threads():
     assert roofs.int8_gmac_per_s > 0
     with pytest.raises(bnq.InvalidArgumentError, match="from 1 to 1024"):
         bnq.measure_roofs(0)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_threads_shared_with_torch_give_the_same_bits(threads):
+    layer = bnq.Linear(bnq.quantize(np.random.default_rng(1).normal(size=(515, 4099)).astype(np.float32), "ternary"))
+    x = np.random.default_rng(2).normal(size=(9, 4099)).astype(np.float32)
+    bnq.set_num_threads(1)
+    expected = layer(x)
+    bnq.set_num_threads(threads)
+    for _ in range(20):
+        torch.mm(torch.ones(256, 256), torch.ones(256, 256))  # wakes torch's own threads
+        np.testing.assert_array_equal(layer(torch.from_numpy(x)).numpy(), expected)
+
+
+FORK = """
+import os, numpy as np, torch, bnq
+layer = bnq.Linear(bnq.quantize(np.ones((515, 4099), np.float32), "ternary"))
+x = torch.ones(9, 4099)
+bnq.set_num_threads(2)
+expected = layer(x)
+child = os.fork()
+if child == 0:
+    os._exit(0 if torch.equal(layer(x), expected) else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_child_does_not_wait_for_the_threads_of_its_parent():
+    """OpenMP threads do not survive a fork. A process of its own, because this one has threads of others too."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], timeout=60, check=True)

@@ -16,7 +16,8 @@ namespace {
 
 constexpr int most_threads = 1024;
 
-std::atomic<int> chosen_threads{0};  // 0: not chosen yet
+std::atomic<int> chosen_threads{0};     // 0: not chosen yet
+std::atomic<int> suggested_threads{0};  // 0: no host program has said
 
 void require_thread_count(const char* where, std::string got, bool valid) {
   if (valid) return;
@@ -63,12 +64,16 @@ int available_cpus() {
 int num_threads() {
   if (const int chosen = chosen_threads.load(std::memory_order_relaxed); chosen > 0) return chosen;
   const char* text = std::getenv("BNQ_NUM_THREADS");
-  return text != nullptr && *text != '\0' ? threads_of_environment(text) : available_cpus();
+  if (text != nullptr && *text != '\0') return threads_of_environment(text);
+  const int suggested = suggested_threads.load(std::memory_order_relaxed);
+  return suggested > 0 ? std::min(suggested, available_cpus()) : available_cpus();
 }
 
 void set_num_threads(int count) {
   require_thread_count("set_num_threads", std::to_string(count), count >= 1 && count <= most_threads);
   chosen_threads.store(count, std::memory_order_relaxed);
 }
+
+void suggest_num_threads(int count) noexcept { suggested_threads.store(count, std::memory_order_relaxed); }
 
 }  // namespace bnq

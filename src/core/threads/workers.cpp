@@ -1,5 +1,7 @@
 #include "core/threads/workers.h"
 
+#include "core/threads/openmp.h"
+
 #include <pthread.h>
 
 #include <atomic>
@@ -105,7 +107,7 @@ Workers& the_workers() {
 }  // namespace
 
 void run_on_workers(int count, const std::function<void(int)>& task) {
-  if (count > 1 && the_workers().run(count, task)) return;
+  if (count > 1 && (run_on_openmp(count, task) || the_workers().run(count, task))) return;
   for (int i = 0; i < count; ++i) task(i);
 }
 
