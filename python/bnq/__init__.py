@@ -7,17 +7,6 @@
 """
 
 from ._core import version as _version
-from .checkpoint import dequantize_checkpoint, inspect, plan_checkpoint, quantize_checkpoint, verify
-from .checkpoint_results import (
-    DequantizeResult,
-    InspectedTensor,
-    Inspection,
-    Plan,
-    PlannedTensor,
-    RuleHits,
-    Verification,
-    VerifiedTensor,
-)
 from .errors import (
     BadContentError,
     Error,
@@ -28,6 +17,23 @@ from .errors import (
     MissingFileError,
     UnsupportedError,
 )
+from .files import (
+    DequantizeResult,
+    InspectedTensor,
+    Inspection,
+    Plan,
+    PlannedTensor,
+    RuleHits,
+    Verification,
+    VerifiedTensor,
+    dequantize_checkpoint,
+    inspect,
+    load,
+    plan_checkpoint,
+    quantize_checkpoint,
+    save,
+    verify,
+)
 from .layout import Layout, PackedTensor, layouts, pack, unpack
 from .linear import Linear
 from .machine import CpuInfo, Roofs, cpu_info, measure_roofs, num_threads, set_num_threads
@@ -35,7 +41,6 @@ from .quantized_tensor import QuantizedTensor, dequantize, quantize, quantize_ac
 from .quantizer import BitNetQuantizer
 from .report import Report, report
 from .scheme import Scheme, schemes
-from .tensor_file import load, save
 
 __version__ = _version()
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from . import _core
-from ._arrays import Array, borrow, borrow_packed
+from ._arrays import PLAIN_TORCH, Array, borrow, borrow_packed
 from .errors import InvalidArgumentError, UnsupportedError
 from .layout import PackedTensor
 from .quantized_tensor import QuantizedTensor
@@ -27,7 +27,7 @@ class Linear:
         InvalidArgumentError: a bias of another length, or one that is not finite.
     """
 
-    __slots__ = ("_handle",)
+    __slots__ = ("_features", "_forward_rows", "_handle")
     _handle: _core.Linear
 
     def __init__(self, weight: QuantizedTensor | PackedTensor, bias: Array | None = None) -> None:
@@ -37,26 +37,31 @@ class Linear:
                 "PackedTensor); use bnq.quantize(weight, scheme)"
             )
         self._handle = _core.Linear(weight._handle, None if bias is None else _float_vector(bias))
+        self._features = self._handle.in_features, self._handle.out_features
+        self._forward_rows = self._handle.forward_rows
 
     def __call__(self, x: Array) -> Array:
         """x [..., K] in f32, f16 or bf16, any strides, to y [..., N] in x's framework and dtype.
 
         Callable from many threads at once.
         """
+        quick = PLAIN_TORCH.product(self._forward_rows, self._features, x)
+        if quick is not None:
+            return quick
         borrowed, framework = borrow(x, "Linear")
-        y, address = framework.new((*borrowed.shape[:-1], self._handle.out_features), borrowed.dtype)
+        y, address = framework.new((*borrowed.shape[:-1], self._features[1]), borrowed.dtype)
         self._handle.forward(borrowed, address)
         return framework.finished(y)
 
     @property
     def in_features(self) -> int:
         """K"""
-        return self._handle.in_features
+        return self._features[0]
 
     @property
     def out_features(self) -> int:
         """N"""
-        return self._handle.out_features
+        return self._features[1]
 
     def explain(self) -> str:
         """The kernel that runs, its instruction set and tile, and why each better one was passed over."""

@@ -3,10 +3,12 @@
 from .borrow import Array, borrow, borrow_packed, is_array
 from .dtypes import FILE_DTYPES, name_of, output_name
 from .frameworks import NUMPY, Framework, framework_called
+from .plain_torch import PLAIN_TORCH
 
 __all__ = [
     "FILE_DTYPES",
     "NUMPY",
+    "PLAIN_TORCH",
     "Array",
     "Framework",
     "borrow",

@@ -1,7 +1,6 @@
 """Tensors on their way in: memory that stays the caller's, read in place whatever its strides."""
 
 import sys
-from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,6 +9,7 @@ from .. import _core
 from ..errors import InvalidArgumentError, UnsupportedError
 from .dtypes import name_of
 from .frameworks import NUMPY, TORCH, Framework, framework_of, is_torch_tensor
+from .plain_torch import PLAIN_TORCH
 
 Array: TypeAlias = Any
 """A numpy array, a torch tensor, or any array on the CPU that speaks DLPack or ``__array__`` (jax, …)."""
@@ -21,7 +21,7 @@ def borrow(values: Array, where: str) -> tuple[_core.BorrowedTensor, Framework]:
     """The tensor as the core reads it, and the framework that results go back to. `where` starts error messages."""
     need = "f32, f16 or bf16"
     if is_torch_tensor(values):
-        _share_threads_with_torch()
+        PLAIN_TORCH.meet()
         return _borrow_torch(values, where, need), TORCH
     framework = framework_of(values)
     return _borrow_numpy(_as_numpy(values, where), where, need), framework
@@ -51,12 +51,6 @@ def is_array(value: Any) -> bool:
     return is_torch_tensor(value) or any(
         hasattr(value, protocol) for protocol in ("__array_interface__", "__dlpack__", "__array__")
     )
-
-
-@cache
-def _share_threads_with_torch() -> None:
-    """Two sets of threads that spin on the same CPUs would cost both of them a multiple of their time."""
-    _core.share_openmp_threads()
 
 
 def _borrow_torch(tensor: Any, where: str, need: str) -> _core.BorrowedTensor:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-from . import _core
-from ._arrays import FILE_DTYPES, Array, Framework, borrow_packed, framework_called
-from .arguments import checked_path, flag, tells_missing_files, text
-from .errors import InvalidArgumentError
-from .layout import PackedTensor, unpack
-from .quantized_tensor import QuantizedTensor
+from .. import _core
+from .._arrays import FILE_DTYPES, Array, Framework, borrow_packed, framework_called
+from ..arguments import checked_path, flag, tells_missing_files, text
+from ..errors import InvalidArgumentError
+from ..layout import PackedTensor, unpack
+from ..quantized_tensor import QuantizedTensor
 
 __all__ = ["load", "save"]
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any, TypeAlias
 
-from . import _core
-from ._arrays import output_name
-from .arguments import checked_path, flag, number, shown, tells_missing_files, text
+from .. import _core
+from .._arrays import output_name
+from ..arguments import checked_path, flag, number, shown, tells_missing_files, text
 from .checkpoint_results import DequantizeResult, Inspection, Plan, Verification
-from .errors import InvalidArgumentError
-from .scheme import Scheme, SchemeLike
+from ..errors import InvalidArgumentError
+from ..scheme import Scheme, SchemeLike
 
 __all__ = [
     "dequantize_checkpoint",

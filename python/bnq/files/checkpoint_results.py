@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from . import _core
-from .layout import Layout
-from .report import Report
-from .scheme import Scheme
+from .. import _core
+from ..layout import Layout
+from ..report import Report
+from ..scheme import Scheme
 
 __all__ = [
     "DequantizeResult",

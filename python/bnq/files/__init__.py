@@ -1,0 +1,32 @@
+"""Files: those that bnq writes for itself, and model files as other programs read them."""
+
+from .checkpoint import dequantize_checkpoint, inspect, plan_checkpoint, quantize_checkpoint, verify
+from .checkpoint_results import (
+    DequantizeResult,
+    InspectedTensor,
+    Inspection,
+    Plan,
+    PlannedTensor,
+    RuleHits,
+    Verification,
+    VerifiedTensor,
+)
+from .tensor_file import load, save
+
+__all__ = [
+    "DequantizeResult",
+    "InspectedTensor",
+    "Inspection",
+    "Plan",
+    "PlannedTensor",
+    "RuleHits",
+    "Verification",
+    "VerifiedTensor",
+    "dequantize_checkpoint",
+    "inspect",
+    "load",
+    "plan_checkpoint",
+    "quantize_checkpoint",
+    "save",
+    "verify",
+]
