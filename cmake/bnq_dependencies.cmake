@@ -21,4 +21,12 @@ if(BNQ_BUILD_TESTS)
   FetchContent_MakeAvailable(GTest)
 endif()
 
+if(BNQ_BUILD_BENCHMARKS)
+  set(BENCHMARK_ENABLE_TESTING OFF)
+  FetchContent_Declare(benchmark
+    GIT_REPOSITORY https://github.com/google/benchmark GIT_TAG v1.7.1 GIT_SHALLOW ON
+    FIND_PACKAGE_ARGS 1.6)
+  FetchContent_MakeAvailable(benchmark)
+endif()
+
 find_package(Threads REQUIRED)

@@ -34,6 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "src/quantizer.cpp": (PUBLIC,),
     "cli/": (PUBLIC, "CLI/", "text/", "bench/", "unistd.h", "sys/"),
     "python/src/": (PUBLIC, "nanobind/", "Python.h"),
+    "benchmarks/": (PUBLIC, "kernels/", "linear/", "random_values.h", "benchmark/"),
     "examples/": (PUBLIC,),
     "tests/consume/": (PUBLIC,),
     "tests/oracle/": (),
