@@ -24,6 +24,10 @@ void bind_scheme(nb::module_& m) {
       .def_prop_ro("max_code", &Scheme::max_code)
       .def_prop_ro("has_zero", &Scheme::has_zero)
       .def_prop_ro("code_bits", &Scheme::code_bits)
+      .def(
+          "scales_shape",
+          [](const Scheme& s, const Shape& shape) { return shape_tuple(scales_shape(shape, s.granularity())); },
+          nb::arg("shape"))
       .def_prop_ro("quantizer_text", [](const Scheme& s) { return BitNetQuantizer(s).to_string(); });
 }
 

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 from .. import _core
 from .._arrays import output_name
 from ..arguments import checked_path, flag, number, shown, tells_missing_files, text
-from .checkpoint_results import DequantizeResult, Inspection, Plan, Verification
 from ..errors import InvalidArgumentError
 from ..scheme import Scheme, SchemeLike
+from .checkpoint_results import DequantizeResult, Inspection, Plan, Verification
 
 __all__ = [
     "dequantize_checkpoint",

@@ -1,0 +1,148 @@
+"""torch's own view of a packed layer: operators, which compilers, exporters and autograd understand.
+
+    bnq::packed_linear(x, weight, scales, bias, scheme, shape)           y = x Wᵀ + bias, in x's dtype
+    bnq::packed_dequantize(weight, scales, scheme, shape, dtype)         W [N, K]
+
+`weight` is the bytes of the first of bnq.layouts() that holds (scheme, shape = [N, K]); scales and bias are float32.
+They are registered with Library and not with custom_op, whose call takes twice the time.
+"""
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from ..errors import UnsupportedError
+from ..layout import Layout, PackedTensor, layouts, unpack
+from ..linear import Linear
+from ..scheme import Scheme
+
+
+class Parts(NamedTuple):
+    """What a packed layer is made of, in the order of the operator's arguments."""
+
+    weight: Tensor
+    """uint8, a layout's bytes."""
+    scales: Tensor
+    """float32, one a granule."""
+    bias: Tensor | None
+    """float32 [N]."""
+    scheme: str
+    shape: Sequence[int]
+    """[N, K]"""
+
+    def version(self) -> int:
+        """Grows with every write into one of the tensors that torch knows of; it counts none into inference tensors."""
+        tensors = (self.weight, self.scales, self.bias)
+        return sum(t._version for t in tensors if t is not None and not t.is_inference())
+
+
+class _Made(NamedTuple):
+    linear: Linear
+    scales: Tensor
+    bias: Tensor | None
+    rest: tuple[object, ...]
+
+
+def layout_of(scheme: Scheme, shape: Sequence[int]) -> Layout:
+    """The layout that bnq.pack takes by itself: the first of bnq.layouts() that holds it."""
+    return next(layout for layout in layouts() if not layout.refusal(scheme, tuple(shape)))
+
+
+def packed(weight: Tensor, scales: Tensor, scheme: str, shape: Sequence[int]) -> PackedTensor:
+    """The tensor again from its bytes. Raises what PackedTensor.from_parts does."""
+    kind = Scheme(scheme)
+    return PackedTensor.from_parts(
+        weight, scales, layout=layout_of(kind, shape), scheme=kind, shape=tuple(shape), dtype="f32"
+    )
+
+
+_lock = Lock()
+_made = WeakTensorKeyDictionary()  # weight -> _Made: a kernel's own form of the weights lives as long as they do
+
+
+def linear_of(parts: Parts) -> Linear:
+    """The layer over these tensors: made at the first call and again after a change, which quantizes nothing anew."""
+    rest = (parts.version(), parts.scheme, tuple(parts.shape))
+    with _lock:  # two threads that come at once make one
+        made = _made.get(parts.weight)  # type: ignore[no-untyped-call]
+        if made is None or made.scales is not parts.scales or made.bias is not parts.bias or made.rest != rest:
+            weight = packed(parts.weight, parts.scales, parts.scheme, parts.shape)
+            made = _Made(Linear(weight, parts.bias), parts.scales, parts.bias, rest)
+            _made[parts.weight] = made
+        linear: Linear = made.linear
+    return linear
+
+
+_library = torch.library.Library("bnq", "FRAGMENT")  # type: ignore[no-untyped-call]  # its end would unregister
+_SCHEMAS = (
+    "packed_linear(Tensor x, Tensor weight, Tensor scales, Tensor? bias, str scheme, SymInt[] shape) -> Tensor",
+    "packed_dequantize(Tensor weight, Tensor scales, str scheme, SymInt[] shape, ScalarType dtype) -> Tensor",
+)
+
+
+def _packed_linear(x: Tensor, *parts: Any) -> Tensor:
+    y: Tensor = linear_of(Parts(*parts))(x)
+    return y
+
+
+def _packed_linear_shape(x: Tensor, *parts: Any) -> Tensor:
+    outputs, depth = Parts(*parts).shape
+    torch._check(  # type: ignore[no-untyped-call]
+        x.dim() > 0 and x.shape[-1] == depth,
+        lambda: f"bnq::packed_linear: x has another depth (got {tuple(x.shape)}, need [..., {depth}])",
+    )
+    return x.new_empty((*x.shape[:-1], outputs))
+
+
+def _packed_dequantize(weight: Tensor, scales: Tensor, scheme: str, shape: list[int], dtype: torch.dtype) -> Tensor:
+    w: Tensor = unpack(packed(weight, scales, scheme, shape)).dequantize(dtype)
+    return w
+
+
+def _packed_dequantize_shape(weight: Tensor, *rest: Any) -> Tensor:
+    _, _, shape, dtype = rest
+    return weight.new_empty(shape, dtype=dtype)
+
+
+def _keep_for_gradient(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001  torch names them
+    _, weight, scales, _, ctx.scheme, ctx.shape = inputs
+    ctx.save_for_backward(weight, scales)
+
+
+def _gradient(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    """Straight through the rounding of x: what y = x Wᵀ has with the dequantized W. Weights and bias are frozen."""
+    if any(ctx.needs_input_grad[1:]):
+        raise UnsupportedError(
+            "bnq::packed_linear: packed weights are frozen (got scales or a bias that require grad, need buffers); "
+            "detach them"
+        )
+    weight, scales = ctx.saved_tensors
+    w = torch.ops.bnq.packed_dequantize(weight, scales, ctx.scheme, ctx.shape, gradient.dtype)
+    return gradient @ w, None, None, None, None, None
+
+
+def _each_in_a_batch(info: Any, batched: tuple[int | None, ...], x: Tensor, *parts: Any) -> tuple[Tensor, int]:
+    """torch.vmap: one more axis of tokens."""
+    if any(axis is not None for axis in batched[1:3]):
+        raise UnsupportedError("bnq::packed_linear: one set of weights serves all (got a batch of weights); use a loop")
+    del info
+    return torch.ops.bnq.packed_linear(x.movedim(batched[0] or 0, 0), *parts), 0
+
+
+def _register() -> None:
+    """Kernels for every device: one that bnq does not compute on meets bnq's sentence, not a list of dispatch keys."""
+    kernels = (_packed_linear, _packed_linear_shape), (_packed_dequantize, _packed_dequantize_shape)
+    for schema, (kernel, shape) in zip(_SCHEMAS, kernels, strict=True):
+        name = schema.split("(")[0]
+        _library.define(schema)  # type: ignore[no-untyped-call]
+        _library.impl(name, kernel, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+        torch.library.register_fake(f"bnq::{name}", shape, lib=_library)
+    torch.library.register_autograd("bnq::packed_linear", _gradient, setup_context=_keep_for_gradient, lib=_library)
+    torch.library.register_vmap("bnq::packed_linear", _each_in_a_batch, lib=_library)
+
+
+_register()

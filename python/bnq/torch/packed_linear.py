@@ -1,0 +1,192 @@
+"""A linear layer that runs on packed low-bit weights."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .._arrays import PLAIN_TORCH
+from .._arrays.frameworks import TORCH
+from ..arguments import shown
+from ..errors import InvalidArgumentError, UnsupportedError
+from ..layout import pack, unpack
+from ..linear import Linear
+from ..quantized_tensor import quantize_as
+from ..scheme import Scheme, SchemeLike, warn_of
+from .ops import Parts, layout_of, linear_of, packed
+
+__all__ = ["PackedLinear"]
+
+
+class PackedLinear(nn.Module):
+    """y = x Wᵀ + bias as :class:`bnq.Linear` computes it, to the bit, from plain buffers.
+
+    ``state_dict``, ``deepcopy``, ``pickle`` and ``torch.save`` carry the packed bytes, and loading quantizes nothing
+    anew. The form that the kernel reads is made of the buffers at the first call, and again after they have changed
+    (writes into inference tensors excepted: torch does not count them).
+
+    Weights and bias are frozen. The gradient of the input goes straight through the rounding of activations: it is
+    that of a float layer with the dequantized weights. Computes on the CPU, in x's dtype also under autocast;
+    ``half()`` and the like leave the buffers as they are, for scales in another dtype would be another layer.
+
+    Attributes:
+        weight: uint8, the bytes of ``bnq.pack(q)``.
+        scales: float32, one a granule.
+        bias: float32 [N], or None.
+        scheme_text: uint8, the scheme's name, so that a state of another scheme is refused and not read as this one's.
+
+    Args:
+        in_features: K
+        out_features: N
+        scheme: what codes and scales mean.
+        bias: has it one?
+
+    Raises:
+        InvalidArgumentError: there is no such scheme.
+    """
+
+    weight: Tensor
+    scales: Tensor
+    bias: Tensor | None
+    scheme_text: Tensor
+    _made: tuple[Linear, Parts, int] | None
+
+    def __init__(self, in_features: int, out_features: int, scheme: SchemeLike, *, bias: bool = True) -> None:
+        """All weights zero, for a state that is loaded. :meth:`from_linear` makes one with weights."""
+        super().__init__()
+        self.in_features, self.out_features, self.scheme = in_features, out_features, Scheme(scheme)
+        self._scheme_name = str(self.scheme)  # plain, so that compilers can read it
+        shape = (out_features, in_features)
+        layout, handle = layout_of(self.scheme, shape)._handle, self.scheme._handle
+        data = torch.zeros(layout.storage_shape(handle, shape), dtype=TORCH.new((0,), layout.storage_dtype)[0].dtype)
+        self.register_buffer("weight", data.view(torch.uint8))
+        self.register_buffer("scales", torch.zeros(handle.scales_shape(shape)))
+        self.register_buffer("bias", torch.zeros(out_features) if bias else None)
+        self.register_buffer("scheme_text", torch.tensor(list(self._scheme_name.encode()), dtype=torch.uint8))
+        self._made = None
+
+    @classmethod
+    def from_linear(cls, layer: nn.Linear, scheme: SchemeLike) -> "PackedLinear":
+        """The layer with its weights quantized. `layer` is not changed.
+
+        Args:
+            layer: with weights [N, K] and bias in f32, f16 or bf16, on the CPU.
+            scheme: a precision (``8``, ``1.58``), a name (``"ternary"``, ``"4:group(128)"``) or a :class:`bnq.Scheme`.
+
+        Raises:
+            InvalidArgumentError: no such scheme, or `layer` is no ``nn.Linear``.
+            UnsupportedError: another dtype or device, or so deep that sums might not fit in int32.
+            BadContentError: a weight is NaN or infinite.
+        """
+        if not isinstance(layer, nn.Linear):
+            raise InvalidArgumentError(
+                f"PackedLinear: not a linear layer (got {type(layer).__name__}, need a torch.nn.Linear); "
+                "pack its linear layers one by one"
+            )
+        chosen = Scheme(scheme)
+        warn_of(chosen, stacklevel=2)
+        with torch.inference_mode(False):  # buffers whose writes are counted
+            p = pack(quantize_as(layer.weight, chosen, "PackedLinear"))
+            made = cls(layer.in_features, layer.out_features, chosen, bias=layer.bias is not None)
+            made.weight = p.data.view(torch.uint8).clone()
+            made.scales = p.scales.clone()
+            made.bias = None if layer.bias is None else layer.bias.detach().to(torch.float32, copy=True)
+        made.train(layer.training)
+        made._linear()  # what is wrong with the bias or the depth is said here
+        return made
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [..., K] in f32, f16 or bf16, any strides, to y [..., N] in its dtype. Callable from many threads at once.
+
+        Raises:
+            InvalidArgumentError: x has another depth.
+            UnsupportedError: another dtype or device, not dense.
+        """
+        if not isinstance(x, Tensor):
+            raise InvalidArgumentError(
+                f"PackedLinear: not a tensor (got {type(x).__name__}, need a torch.Tensor); use torch.as_tensor(x)"
+            )
+        # An operator's way through torch's dispatcher takes several microseconds; only who is listening needs it.
+        if not (
+            torch.compiler.is_compiling()
+            or (x.requires_grad and torch.is_grad_enabled())
+            or torch._C._len_torch_dispatch_stack()
+            or torch._C._is_tracing()
+        ):
+            linear = self._linear()
+            y: Tensor | None = PLAIN_TORCH.product(linear._forward_rows, linear._features, x)
+            if y is not None:
+                return y
+        if x.is_nested:
+            raise UnsupportedError(
+                "PackedLinear: not a dense tensor (got nested, need torch.strided); use tensor.to_padded_tensor(0.0)"
+            )
+        result: Tensor = torch.ops.bnq.packed_linear(x, *self._parts())
+        return result
+
+    def dequantize(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The weights as they count, [N, K]: code * scale."""
+        w: Tensor = unpack(packed(self.weight, self.scales, self._scheme_name, self._shape())).dequantize(dtype)
+        return w
+
+    def explain(self) -> str:
+        """The kernel that runs, its instruction set and tile, and why each better one was passed over."""
+        return self._linear().explain()
+
+    def extra_repr(self) -> str:
+        """What ``repr`` says between the brackets."""
+        size = self.weight.nbytes + self.scales.nbytes
+        bits = 8 * size / max(1, self.in_features * self.out_features)
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}, "
+            f"scheme={self._scheme_name!r}, {bits:.4g} bits/weight"
+        )
+
+    def _shape(self) -> tuple[int, int]:
+        return self.out_features, self.in_features
+
+    def _parts(self) -> Parts:
+        return Parts(self.weight, self.scales, self.bias, self._scheme_name, self._shape())
+
+    def _linear(self) -> Linear:
+        """The layer over the buffers as they are now."""
+        if self._made is not None:
+            linear, parts, version = self._made
+            buffers = self._buffers  # nn.Module's way to an attribute is several times longer
+            weight, scales, bias, _, _ = parts
+            if buffers["weight"] is weight and buffers["scales"] is scales and buffers["bias"] is bias:
+                now = weight._version + scales._version + (0 if bias is None else bias._version)
+                if now == version:
+                    return linear
+        parts = self._parts()
+        version = parts.version()
+        linear = linear_of(parts)
+        self._made = linear, parts, version
+        return linear
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "PackedLinear":
+        """What ``to``, ``half``, ``cuda`` and the like call: devices change, dtypes do not."""
+        before = dict(self._buffers)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, tensor in self._buffers.items():
+            old = before[name]
+            if tensor is not None and old is not None and tensor.dtype != old.dtype:
+                self._buffers[name] = old.to(tensor.device)
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Refuses the state of another scheme; torch itself compares sizes only."""
+        text = state_dict.get(prefix + "scheme_text")
+        if isinstance(text, Tensor) and text.device.type != "meta":
+            name = bytes(text.tolist()).decode(errors="replace")
+            if name != self._scheme_name:
+                messages: list[str] = rest[-1]
+                messages.append(
+                    f"PackedLinear: {prefix.rstrip('.') or 'the state'} is of another scheme (got {shown(name)}, need "
+                    f"{self._scheme_name!r}); make the layer with that scheme"
+                )
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles carry the buffers; a copy makes its own form of them."""
+        return {**self.__dict__, "_made": None}
