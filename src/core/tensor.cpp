@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "core/fail.h"
+#include "core/memory/memory.h"
 
 #include <cstring>
 #include <new>
@@ -11,7 +12,6 @@
 namespace bnq {
 namespace {
 
-constexpr std::align_val_t alignment{64};  // bytes
 
 std::vector<std::int64_t> row_major_strides(const Shape& shape) {
   std::vector<std::int64_t> strides(shape.size(), 1);
@@ -148,8 +148,7 @@ Tensor Tensor::uninitialized(DType dtype, Shape shape) {
   tensor.shape_ = std::move(shape);
   const auto bytes = detail::checked_mul(static_cast<std::size_t>(tensor.elements_), size_bytes(dtype));
   if (!bytes) throw std::bad_alloc();
-  auto* const memory = static_cast<std::byte*>(::operator new(*bytes, alignment));
-  tensor.memory_ = std::shared_ptr<std::byte>(memory, [](std::byte* p) { ::operator delete(p, alignment); });
+  tensor.memory_ = detail::uninitialized_memory(*bytes);
   return tensor;
 }
 

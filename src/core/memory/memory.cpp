@@ -13,32 +13,49 @@ namespace {
 constexpr std::size_t huge_page = std::size_t{1} << 21U;  // bytes
 constexpr std::align_val_t line{64};                      // bytes
 
-/// A mapping of its own that begins on a huge page; what the alignment costs is given back at once.
+void ask_for_huge_pages(std::byte* begin, std::size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  (void)::madvise(begin, bytes, MADV_HUGEPAGE);  // a refusal costs only speed
+#endif
+}
+
+std::size_t bytes_to_huge_page(const std::byte* from) {
+  return (huge_page - reinterpret_cast<std::uintptr_t>(from) % huge_page) % huge_page;
+}
+
+/// A mapping of its own that begins and ends on a huge page; what the alignment costs is given back at once.
 std::shared_ptr<std::byte> map_memory(std::size_t bytes) {
   if (bytes > std::numeric_limits<std::size_t>::max() - 2 * huge_page) throw std::bad_alloc();
-  const std::size_t size = (bytes + 4095) / 4096 * 4096;
-  const std::size_t reserved = size + huge_page;
-  void* const mapped = ::mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const std::size_t size = (bytes + huge_page - 1) / huge_page * huge_page;
+  void* const mapped = ::mmap(nullptr, size + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) throw std::bad_alloc();
   auto* const begin = static_cast<std::byte*>(mapped);
-  const std::size_t before = (huge_page - reinterpret_cast<std::uintptr_t>(mapped) % huge_page) % huge_page;
+  const std::size_t before = bytes_to_huge_page(begin);
   std::byte* const memory = begin + before;
   if (before > 0) (void)::munmap(begin, before);
   if (before < huge_page) (void)::munmap(memory + size, huge_page - before);
-#if defined(MADV_HUGEPAGE)
-  (void)::madvise(memory, size, MADV_HUGEPAGE);  // a refusal costs only speed
-#endif
+  ask_for_huge_pages(memory, size);
   return {memory, [size](std::byte* p) { (void)::munmap(p, size); }};
 }
 
 }  // namespace
 
-std::shared_ptr<std::byte> zeroed_memory(std::size_t bytes) {
-  if (bytes >= huge_page) return map_memory(bytes);
+std::shared_ptr<std::byte> uninitialized_memory(std::size_t bytes) {
   auto* const memory = static_cast<std::byte*>(::operator new(bytes, line));
   std::shared_ptr<std::byte> owned(memory, [](std::byte* p) { ::operator delete(p, line); });
-  std::memset(memory, 0, bytes);
+  // Tens of thousands of small pages cost more time than what is written into them.
+  if (bytes >= 2 * huge_page) {
+    const std::size_t before = bytes_to_huge_page(memory);
+    ask_for_huge_pages(memory + before, (bytes - before) / huge_page * huge_page);
+  }
   return owned;
+}
+
+std::shared_ptr<std::byte> zeroed_memory(std::size_t bytes) {
+  if (bytes > huge_page / 2) return map_memory(bytes);
+  auto memory = uninitialized_memory(bytes);
+  std::memset(memory.get(), 0, bytes);
+  return memory;
 }
 
 }  // namespace bnq::detail
