@@ -48,21 +48,20 @@ class PlainTorch:
             if not x.is_cpu or not x.is_contiguous() or x.is_neg():
                 return None
             *batch, depth = x.shape
-            if depth != features[0]:
+            if depth != features[0] or not depth:  # rows of nothing cannot be counted
                 return None
             address = x.data_ptr()
         except (RuntimeError, ValueError):
             return None
-        self._follow_threads()
+        if self._count_threads() != self._said_threads:
+            self._follow_threads()
         y = x.new_empty(*batch, features[1])
         forward(address, dtype, x.numel(), y.data_ptr())
         return y
 
     def _follow_threads(self) -> None:
-        count = self._count_threads()
-        if count != self._said_threads:
-            _core.suggest_num_threads(count)
-            self._said_threads = count
+        self._said_threads = self._count_threads()
+        _core.suggest_num_threads(self._said_threads)
 
 
 PLAIN_TORCH = PlainTorch()

@@ -10,10 +10,10 @@ They are registered with Library and not with custom_op, whose call takes twice 
 from collections.abc import Sequence
 from threading import Lock
 from typing import Any, NamedTuple
+from weakref import ReferenceType, ref
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..errors import UnsupportedError
 from ..layout import Layout, PackedTensor, layouts, unpack
@@ -42,6 +42,7 @@ class Parts(NamedTuple):
 
 class _Made(NamedTuple):
     linear: Linear
+    weight: ReferenceType[Tensor]
     scales: Tensor
     bias: Tensor | None
     rest: tuple[object, ...]
@@ -61,20 +62,20 @@ def packed(weight: Tensor, scales: Tensor, scheme: str, shape: Sequence[int]) ->
 
 
 _lock = Lock()
-_made = WeakTensorKeyDictionary()  # weight -> _Made: a kernel's own form of the weights lives as long as they do
+_made: dict[int, _Made] = {}  # by id(weight): a kernel's own form of the weights lives as long as they do
 
 
 def linear_of(parts: Parts) -> Linear:
     """The layer over these tensors: made at the first call and again after a change, which quantizes nothing anew."""
-    rest = (parts.version(), parts.scheme, tuple(parts.shape))
+    weight, scales, bias, scheme, shape = parts
+    key, rest = id(weight), (parts.version(), scheme, tuple(shape))
     with _lock:  # two threads that come at once make one
-        made = _made.get(parts.weight)  # type: ignore[no-untyped-call]
-        if made is None or made.scales is not parts.scales or made.bias is not parts.bias or made.rest != rest:
-            weight = packed(parts.weight, parts.scales, parts.scheme, parts.shape)
-            made = _Made(Linear(weight, parts.bias), parts.scales, parts.bias, rest)
-            _made[parts.weight] = made
-        linear: Linear = made.linear
-    return linear
+        made = _made.get(key)
+        if made and made.weight() is weight and made.scales is scales and made.bias is bias and made.rest == rest:
+            return made.linear
+        linear = Linear(packed(weight, scales, scheme, shape), bias)
+        _made[key] = _Made(linear, ref(weight, lambda _: _made.pop(key, None)), scales, bias, rest)
+        return linear
 
 
 _library = torch.library.Library("bnq", "FRAGMENT")  # type: ignore[no-untyped-call]  # its end would unregister

@@ -52,7 +52,7 @@ class PackedLinear(nn.Module):
     _made: tuple[Linear, Parts, int] | None
 
     def __init__(self, in_features: int, out_features: int, scheme: SchemeLike, *, bias: bool = True) -> None:
-        """All weights zero, for a state that is loaded. :meth:`from_linear` makes one with weights."""
+        """Without weights, for a state that is loaded. :meth:`from_linear` makes one with weights."""
         super().__init__()
         self.in_features, self.out_features, self.scheme = in_features, out_features, Scheme(scheme)
         self._scheme_name = str(self.scheme)  # plain, so that compilers can read it
@@ -60,7 +60,7 @@ class PackedLinear(nn.Module):
         layout, handle = layout_of(self.scheme, shape)._handle, self.scheme._handle
         data = torch.zeros(layout.storage_shape(handle, shape), dtype=TORCH.new((0,), layout.storage_dtype)[0].dtype)
         self.register_buffer("weight", data.view(torch.uint8))
-        self.register_buffer("scales", torch.zeros(handle.scales_shape(shape)))
+        self.register_buffer("scales", torch.full(handle.scales_shape(shape), torch.nan))
         self.register_buffer("bias", torch.zeros(out_features) if bias else None)
         self.register_buffer("scheme_text", torch.tensor(list(self._scheme_name.encode()), dtype=torch.uint8))
         self._made = None
@@ -155,11 +155,19 @@ class PackedLinear(nn.Module):
             buffers = self._buffers  # nn.Module's way to an attribute is several times longer
             weight, scales, bias, _, _ = parts
             if buffers["weight"] is weight and buffers["scales"] is scales and buffers["bias"] is bias:
-                now = weight._version + scales._version + (0 if bias is None else bias._version)
-                if now == version:
+                try:
+                    unchanged = version == weight._version + scales._version + (0 if bias is None else bias._version)
+                except RuntimeError:  # inference tensors have no version
+                    unchanged = False
+                if unchanged:
                     return linear
         parts = self._parts()
         version = parts.version()
+        if self.scales.device.type == "cpu" and self.scales.numel() > 0 and self.scales.isnan().all():
+            raise InvalidArgumentError(
+                "PackedLinear: has no weights yet (got a new layer, need a loaded one); use load_state_dict, or "
+                "PackedLinear.from_linear"
+            )
         linear = linear_of(parts)
         self._made = linear, parts, version
         return linear
@@ -175,14 +183,21 @@ class PackedLinear(nn.Module):
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Refuses the state of another scheme; torch itself compares sizes only."""
+        """Refuses the state of another scheme, or of a float layer; torch itself compares sizes only."""
+        messages: list[str] = rest[-1]
+        where = prefix.rstrip(".") or "the state"
+        weight = state_dict.get(prefix + "weight")
+        if isinstance(weight, Tensor) and weight.dtype != torch.uint8:
+            messages.append(
+                f"PackedLinear: {where} has weights that are not packed (got {weight.dtype}, need torch.uint8); "
+                "use PackedLinear.from_linear on the layer that they belong to"
+            )
         text = state_dict.get(prefix + "scheme_text")
         if isinstance(text, Tensor) and text.device.type != "meta":
             name = bytes(text.tolist()).decode(errors="replace")
             if name != self._scheme_name:
-                messages: list[str] = rest[-1]
                 messages.append(
-                    f"PackedLinear: {prefix.rstrip('.') or 'the state'} is of another scheme (got {shown(name)}, need "
+                    f"PackedLinear: {where} is of another scheme (got {shown(name)}, need "
                     f"{self._scheme_name!r}); make the layer with that scheme"
                 )
         super()._load_from_state_dict(state_dict, prefix, *rest)
