@@ -26,7 +26,8 @@ constexpr std::int64_t block_elems = 1024;
 constexpr std::int64_t blocks_a_thread = 64;
 constexpr std::int64_t line_bytes = 64;
 
-/// Has elements [begin, begin + count) of a view without gaps brought nearer: memory would rest while codes are computed.
+/// Has elements [begin, begin + count) of a view without gaps brought nearer: memory would rest while codes are
+/// computed.
 void prefetch(const TensorView& values, std::int64_t begin, std::int64_t count) {
   if (!values.contiguous()) return;
   const auto element_bytes = static_cast<std::int64_t>(size_bytes(values.dtype()));
