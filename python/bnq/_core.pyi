@@ -8,6 +8,7 @@ from typing import overload
 
 import numpy
 from numpy.typing import NDArray
+from typing_extensions import CapsuleType
 
 
 def version() -> str: ...
@@ -197,9 +198,9 @@ class Linear:
         Fills the caller's x.shape[:-1] + [out_features] elements of x's dtype.
         """
 
-    def forward_rows(self, x: int, dtype: str, elements: int, y: int) -> None:
+    def forward_torch(self, x: object, exchange_api: CapsuleType) -> object:
         """
-        The same for rows without gaps at the address x: quicker, as nothing has to be said about shapes.
+        The whole call for a tensor that is rows without gaps, or None; x is of the type that exchange_api is of.
         """
 
     def explain(self) -> str: ...

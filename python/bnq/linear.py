@@ -27,7 +27,7 @@ class Linear:
         InvalidArgumentError: a bias of another length, or one that is not finite.
     """
 
-    __slots__ = ("_features", "_forward_rows", "_handle")
+    __slots__ = ("_handle",)
     _handle: _core.Linear
 
     def __init__(self, weight: QuantizedTensor | PackedTensor, bias: Array | None = None) -> None:
@@ -37,31 +37,29 @@ class Linear:
                 "PackedTensor); use bnq.quantize(weight, scheme)"
             )
         self._handle = _core.Linear(weight._handle, None if bias is None else _float_vector(bias))
-        self._features = self._handle.in_features, self._handle.out_features
-        self._forward_rows = self._handle.forward_rows
 
     def __call__(self, x: Array) -> Array:
         """x [..., K] in f32, f16 or bf16, any strides, to y [..., N] in x's framework and dtype.
 
         Callable from many threads at once.
         """
-        quick = PLAIN_TORCH.product(self._forward_rows, self._features, x)
+        quick = PLAIN_TORCH.product(self._handle, x)
         if quick is not None:
             return quick
         borrowed, framework = borrow(x, "Linear")
-        y, address = framework.new((*borrowed.shape[:-1], self._features[1]), borrowed.dtype)
+        y, address = framework.new((*borrowed.shape[:-1], self._handle.out_features), borrowed.dtype)
         self._handle.forward(borrowed, address)
         return framework.finished(y)
 
     @property
     def in_features(self) -> int:
         """K"""
-        return self._features[0]
+        return self._handle.in_features
 
     @property
     def out_features(self) -> int:
         """N"""
-        return self._features[1]
+        return self._handle.out_features
 
     def explain(self) -> str:
         """The kernel that runs, its instruction set and tile, and why each better one was passed over."""

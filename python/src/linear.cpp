@@ -2,8 +2,9 @@
 
 #include <nanobind/stl/string.h>
 
-#include <algorithm>
+#include <array>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -52,11 +53,90 @@ void run(const Linear& linear, const TensorView& x, std::uintptr_t address) {
 
 void forward(const Linear& linear, const BorrowedTensor& x, std::uintptr_t address) { run(linear, x.view, address); }
 
-/// For `elements` that lie in rows of in_features without gaps.
-void forward_rows(const Linear& linear, std::uintptr_t x, const char* dtype, std::int64_t elements, std::uintptr_t y) {
-  const std::int64_t depth = std::max<std::int64_t>(1, linear.in_features());
-  // NOLINTNEXTLINE(performance-no-int-to-ptr)
-  run(linear, {reinterpret_cast<const void*>(x), dtype_called(dtype), Shape{elements / depth, depth}}, y);
+/// DLPack 1.3's table of C functions, as far as it is read here. A framework hangs it on the type of its tensors.
+struct ExchangeApi {
+  std::uint32_t major;
+  std::uint32_t minor;
+  const void* older;
+  void* unread[3];
+  int (*describe)(void* tensor, nb::dlpack::dltensor* out);  ///< or none; fails with a Python error
+};
+
+/// None of another major version, whose table may be another.
+const ExchangeApi* exchange_api(const nb::capsule& capsule) {
+  const auto* const api = static_cast<const ExchangeApi*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
+  if (api == nullptr) throw nb::python_error();
+  return api->major == 1 ? api : nullptr;
+}
+
+std::optional<DType> float_dtype(const nb::dlpack::dtype& dtype) {
+  const bool is_bfloat = dtype.code == static_cast<std::uint8_t>(nb::dlpack::dtype_code::Bfloat);
+  if (dtype.lanes != 1 || !(is_bfloat || dtype.code == static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float))) {
+    return std::nullopt;
+  }
+  if (dtype.bits == 16) return is_bfloat ? DType::bf16 : DType::f16;
+  return dtype.bits == 32 && !is_bfloat ? std::optional(DType::f32) : std::nullopt;
+}
+
+/// Rows on the CPU without gaps between or in them.
+struct Rows {
+  const void* data;
+  DType dtype;
+  std::int64_t count;
+  std::int64_t depth;
+};
+
+constexpr std::int32_t most_axes = 8;
+
+/// What the description says if it says rows of at least one element; nothing for any other tensor.
+std::optional<Rows> rows_of(const nb::dlpack::dltensor& t) {
+  const auto dtype = float_dtype(t.dtype);
+  if (!dtype || t.device.device_type != nb::device::cpu::value || t.ndim < 1 || t.ndim > most_axes) return std::nullopt;
+  std::int64_t elements = 1;
+  for (std::int32_t axis = t.ndim; axis-- > 0;) {
+    if (t.strides != nullptr && t.shape[axis] > 1 && t.strides[axis] != elements) return std::nullopt;
+    elements *= t.shape[axis];
+  }
+  if (elements <= 0 || t.data == nullptr) return std::nullopt;
+  const std::int64_t depth = t.shape[t.ndim - 1];
+  return Rows{static_cast<const std::byte*>(t.data) + t.byte_offset, *dtype, elements / depth, depth};
+}
+
+/// x.new_empty(*x.shape[:-1], outputs)
+nb::object new_output(nb::handle x, const nb::dlpack::dltensor& t, std::int64_t outputs) {
+  static PyObject* const method = PyUnicode_InternFromString("new_empty");
+  std::array<nb::object, most_axes> extents;
+  std::array<PyObject*, most_axes + 1> arguments{x.ptr()};
+  for (std::int32_t axis = 0; axis < t.ndim; ++axis) {
+    const auto at = static_cast<std::size_t>(axis);
+    extents[at] = nb::int_(axis + 1 < t.ndim ? t.shape[axis] : outputs);
+    arguments[at + 1] = extents[at].ptr();
+  }
+  PyObject* const y =
+      PyObject_VectorcallMethod(method, arguments.data(), static_cast<std::size_t>(t.ndim) + 1, nullptr);
+  if (y == nullptr) throw nb::python_error();
+  return nb::steal(y);
+}
+
+/// The product of a tensor of torch's own type, or None where the general way has to say what is the matter.
+nb::object forward_torch(const Linear& linear, nb::handle x, const nb::capsule& capsule) {
+  const ExchangeApi* const api = exchange_api(capsule);
+  if (api == nullptr || api->describe == nullptr) return nb::none();
+  nb::dlpack::dltensor x_tensor{};
+  if (api->describe(x.ptr(), &x_tensor) != 0) {  // sparse, or the wrapper of a transformation
+    PyErr_Clear();
+    return nb::none();
+  }
+  const auto rows = rows_of(x_tensor);
+  if (!rows || rows->depth != linear.in_features() || linear.out_features() == 0) return nb::none();
+  nb::object y = new_output(x, x_tensor, linear.out_features());
+  nb::dlpack::dltensor y_tensor{};
+  if (api->describe(y.ptr(), &y_tensor) != 0) throw nb::python_error();
+  if (y_tensor.data == nullptr) return nb::none();
+  const nb::gil_scoped_release release;
+  run(linear, {rows->data, rows->dtype, Shape{rows->count, rows->depth}},
+      reinterpret_cast<std::uintptr_t>(y_tensor.data) + y_tensor.byte_offset);
+  return y;
 }
 
 }  // namespace
@@ -79,9 +159,8 @@ void bind_linear(nb::module_& m) {
       .def_prop_ro("out_features", &Linear::out_features)
       .def("forward", &forward, ReleaseGil(), nb::arg("x"), nb::arg("address"),
            "Fills the caller's x.shape[:-1] + [out_features] elements of x's dtype.")
-      .def("forward_rows", &forward_rows, ReleaseGil(), nb::arg("x"), nb::arg("dtype"), nb::arg("elements"),
-           nb::arg("y"),
-           "The same for rows without gaps at the address x: quicker, as nothing has to be said about shapes.")
+      .def("forward_torch", &forward_torch, nb::arg("x"), nb::arg("exchange_api"),
+           "The whole call for a tensor that is rows without gaps, or None; x is of the type that exchange_api is of.")
       .def("explain", &Linear::explain);
 }
 

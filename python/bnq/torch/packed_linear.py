@@ -113,8 +113,7 @@ class PackedLinear(nn.Module):
             or torch._C._len_torch_dispatch_stack()
             or torch._C._is_tracing()
         ):
-            linear = self._linear()
-            y: Tensor | None = PLAIN_TORCH.product(linear._forward_rows, linear._features, x)
+            y: Tensor | None = PLAIN_TORCH.product(self._linear()._handle, x)
             if y is not None:
                 return y
         if x.is_nested:
