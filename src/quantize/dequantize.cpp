@@ -14,6 +14,7 @@ namespace bnq {
 namespace {
 
 constexpr std::int64_t block_elems = 4096;
+constexpr std::int64_t blocks_a_thread = 16;
 
 /// code * scale, held at ±largest. Returns how many were.
 std::int64_t decode(std::span<const std::int8_t> codes, float scale, float largest, std::span<float> values) {
@@ -26,19 +27,23 @@ std::int64_t decode(std::span<const std::int8_t> codes, float scale, float large
   return held;
 }
 
-/// One granule, through a buffer.
+/// One granule, block by block through a buffer; a large one on several threads.
 std::int64_t dequantize_range(std::span<const std::int8_t> codes, float scale, DType dtype, std::byte* out) {
-  std::array<float, block_elems> buffer;
+  const auto count = static_cast<std::int64_t>(codes.size());
   const float largest = detail::largest_finite(dtype);
-  std::int64_t held = 0;
-  while (!codes.empty()) {
-    const std::size_t count = std::min(codes.size(), buffer.size());
-    const std::span<float> values(buffer.data(), count);
-    held += decode(codes.first(count), scale, largest, values);
-    detail::write_elements(values, dtype, out);
-    out += count * size_bytes(dtype);
-    codes = codes.subspan(count);
-  }
+  std::atomic<std::int64_t> held{0};
+  detail::parallel_for(
+      detail::ceil_div(count, block_elems), blocks_a_thread, [&](std::int64_t first, std::int64_t last) {
+        std::array<float, block_elems> buffer;
+        std::int64_t held_here = 0;
+        for (std::int64_t at = first * block_elems; at < std::min(count, last * block_elems); at += block_elems) {
+          const auto size = static_cast<std::size_t>(std::min(block_elems, count - at));
+          const std::span<float> values(buffer.data(), size);
+          held_here += decode(codes.subspan(static_cast<std::size_t>(at), size), scale, largest, values);
+          detail::write_elements(values, dtype, out + static_cast<std::size_t>(at) * size_bytes(dtype));
+        }
+        held += held_here;
+      });
   return held;
 }
 
