@@ -74,10 +74,9 @@ void require_bias(std::span<const float> bias, std::int64_t outputs) {
                 .got = std::to_string(*bad) + " at [" + std::to_string(bad - bias.begin()) + "]"});
 }
 
-Shape output_shape(const Shape& x, std::int64_t outputs) {
-  Shape y = x;
-  y.back() = outputs;
-  return y;
+/// Is `y` the shape of `x` with `outputs` for its last extent?
+bool fits(const Shape& x, const Shape& y, std::int64_t outputs) {
+  return y.size() == x.size() && y.back() == outputs && std::equal(x.begin(), x.end() - 1, y.begin());
 }
 
 void require_shapes(const TensorView& x, const MutableTensorView& y, std::int64_t outputs, std::int64_t depth) {
@@ -88,13 +87,13 @@ void require_shapes(const TensorView& x, const MutableTensorView& y, std::int64_
                                                .got = to_string(x.shape()),
                                                .need = "[..., " + std::to_string(depth) + "]"});
   }
-  const Shape need = output_shape(x.shape(), outputs);
-  if (y.shape() != need || y.dtype() != x.dtype()) {
-    detail::fail(ErrorKind::invalid_argument, {.where = "Linear.forward",
-                                               .what = "y does not fit x",
-                                               .got = std::string(name(y.dtype())) + " " + to_string(y.shape()),
-                                               .need = std::string(name(x.dtype())) + " " + to_string(need)});
-  }
+  if (fits(x.shape(), y.shape(), outputs) && y.dtype() == x.dtype()) return;
+  Shape need = x.shape();
+  need.back() = outputs;
+  detail::fail(ErrorKind::invalid_argument, {.where = "Linear.forward",
+                                             .what = "y does not fit x",
+                                             .got = std::string(name(y.dtype())) + " " + to_string(y.shape()),
+                                             .need = std::string(name(x.dtype())) + " " + to_string(need)});
 }
 
 /// A multiple of a cache line, so that each thread's piece is aligned as the first is.
