@@ -23,6 +23,7 @@ check_contents() {
 import re, sys, zipfile
 names = zipfile.ZipFile(sys.argv[1]).namelist()
 wanted = [r"bnq/__init__\.py", r"bnq/_core\.[^/]*so", r"bnq/_core\.pyi", r"bnq/py\.typed", r"bnq/_arrays/borrow\.py",
+          r"bnq/files/checkpoint\.py", r"bnq/torch/packed_linear\.py",
           r"layers/bitnet_quantizer\.py", r"[^/]*\.data/scripts/bnq", r"[^/]*/licenses/LICENSE"]
 missing = [w for w in wanted if not any(re.fullmatch(w, n) for n in names)]
 foreign = [n for n in names if re.search(r"\.(h|hpp|a|cpp|cmake)$|layers/__init__|__pycache__", n)

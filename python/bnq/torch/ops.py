@@ -143,7 +143,8 @@ def _register() -> None:
         _library.impl(name, kernel, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
         torch.library.register_fake(f"bnq::{name}", shape, lib=_library)
     torch.library.register_autograd("bnq::packed_linear", _gradient, setup_context=_keep_for_gradient, lib=_library)
-    torch.library.register_vmap("bnq::packed_linear", _each_in_a_batch, lib=_library)
+    if hasattr(torch.library, "register_vmap"):  # since torch 2.5; before it vmap calls once for each in the batch
+        torch.library.register_vmap("bnq::packed_linear", _each_in_a_batch, lib=_library)
 
 
 _register()

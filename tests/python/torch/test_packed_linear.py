@@ -311,6 +311,32 @@ def test_states_that_are_refused() -> None:
         packed(X)
 
 
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # importing it now fails
+import bnq
+try:
+    import bnq.torch
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_torch_the_import_says_what_is_missing() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], check=True, capture_output=True, text=True)
+    assert done.stdout == "bnq.torch: needs PyTorch, which is not installed; use pip install torch\n"
+
+
+def test_autocast_and_default_devices_change_nothing(packed: PackedLinear) -> None:
+    y = bits(packed(X))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert packed(X).dtype == torch.float32
+        assert bits(packed(X)) == y
+    with torch.device("meta"):
+        assert bits(packed(X)) == y
+        assert PackedLinear(96, 24, 8).weight.device.type == "meta"
+
+
 def test_what_it_says(packed: PackedLinear) -> None:
     assert repr(packed) == (
         "PackedLinear(in_features=96, out_features=24, bias=True, scheme='ternary-absmean:tensor', 2.014 bits/weight)"
