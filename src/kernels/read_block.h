@@ -5,6 +5,7 @@
 #include "core/elements.h"
 #include "kernels/kernel.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -29,6 +30,16 @@ inline const float* read_block(const RowKernels& kernels, const TensorView& view
     kernels.widen_bf16(half, count, buffer);
   }
   return buffer;
+}
+
+/// Has elements [begin, begin + count) of a view without gaps, as far as it has them, brought nearer.
+inline void prefetch(const TensorView& view, std::int64_t begin, std::int64_t count) {
+  constexpr std::int64_t line_bytes = 64;
+  if (!view.contiguous()) return;
+  const auto element_bytes = static_cast<std::int64_t>(size_bytes(view.dtype()));
+  const auto* const first = static_cast<const std::byte*>(view.data()) + begin * element_bytes;
+  const std::int64_t bytes = std::min(count, view.elements() - begin) * element_bytes;
+  for (std::int64_t at = 0; at < bytes; at += line_bytes) __builtin_prefetch(first + at, 0, 2);
 }
 
 }  // namespace bnq::detail

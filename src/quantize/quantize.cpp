@@ -24,17 +24,6 @@ using detail::SchemeRow;
 
 constexpr std::int64_t block_elems = 1024;
 constexpr std::int64_t blocks_a_thread = 64;
-constexpr std::int64_t line_bytes = 64;
-
-/// Has elements [begin, begin + count) of a view without gaps brought nearer: memory would rest while codes are
-/// computed.
-void prefetch(const TensorView& values, std::int64_t begin, std::int64_t count) {
-  if (!values.contiguous()) return;
-  const auto element_bytes = static_cast<std::int64_t>(size_bytes(values.dtype()));
-  const auto* const first = static_cast<const char*>(values.data()) + begin * element_bytes;
-  const std::int64_t bytes = std::min(count, values.elements() - begin) * element_bytes;
-  for (std::int64_t at = 0; at < bytes; at += line_bytes) __builtin_prefetch(first + at, 0, 2);
-}
 
 void encode_granule(const TensorView& values, const detail::Encoder& encoder, std::int64_t begin,
                     std::span<std::int8_t> codes) {
@@ -44,7 +33,7 @@ void encode_granule(const TensorView& values, const detail::Encoder& encoder, st
     std::array<float, block_elems> buffer;
     for (std::int64_t at = first * block_elems; at < std::min(count, last * block_elems); at += block_elems) {
       const std::int64_t size = std::min(block_elems, count - at);
-      prefetch(values, begin + count + at, size);
+      detail::prefetch(values, begin + count + at, size);  // memory would rest while codes are computed
       const float* const block = detail::read_block(encoder.kernels, values, begin + at, size, buffer.data());
       encoder.row.encode(encoder, {block, static_cast<std::size_t>(size)}, codes.data() + at);
     }

@@ -52,6 +52,7 @@ void add_block(Statistics& total, const Statistics& block) {
 Statistics see_block(const GranuleSource& source, std::int64_t begin, std::int64_t count) {
   std::array<float, block_elems> buffer;
   const float* const block = read_block(source.kernels, source.view, begin, count, buffer.data());
+  if (source.needs_sums) prefetch(source.view, begin + count, count);  // memory would rest while sums are computed
   return of_block(source, {block, static_cast<std::size_t>(count)});
 }
 
