@@ -3,7 +3,7 @@ VENV := $(CURDIR)/build/venv
 PYTHON := $(VENV)/bin/python
 CPP_FILES = $(shell git ls-files -co --exclude-standard '*.h' '*.cpp')
 PYTHON_FILES = $(shell git ls-files -co --exclude-standard '*.py')
-STEPS := format-check lint layers budget dev seal python asan clang consume docs wheel
+STEPS := format-check lint layers budget dev seal emulate python asan clang consume docs wheel
 
 export VIRTUAL_ENV := $(VENV)
 export PATH := $(VENV)/bin:$(PATH)
@@ -13,7 +13,7 @@ ifneq ($(CMAKE_CXX_COMPILER_LAUNCHER),)
 export CCACHE_BASEDIR ?= $(CURDIR)
 endif
 
-.PHONY: help demo test build setup $(STEPS) format tidy aarch64 mutations clean
+.PHONY: help demo test build bench setup $(STEPS) format tidy aarch64 mutations clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -30,6 +30,13 @@ build:  ## release build of the library and the command line: build/release/cli/
 	@tools/setup.sh demo
 	cmake --preset release
 	cmake --build --preset release
+
+bench:  ## times bnq beside other libraries, in turns: tables, JSON and a picture in build/bench/results (10 minutes)
+	@tools/setup.sh bench
+	cmake --preset bench
+	cmake --build build/bench
+	build/bench/benchmarks/bnq_benchmarks --benchmark_out=build/bench/results/kernels.json
+	PYTHONPATH=build/bench/python $(PYTHON) benchmarks/run.py --out build/bench/results
 
 setup:
 	@tools/setup.sh test
@@ -65,6 +72,9 @@ dev: setup  ## step: g++ build with warnings as errors, C++ tests
 
 seal: setup  ## step: no instruction of a kernel folder outside it (on the library of `make dev`)
 	$(PYTHON) tools/check_seal.py build/dev/src/libbnq.a
+
+emulate: setup  ## step: the command line on an emulated CPU without AVX (on the build of `make dev`)
+	tools/check_emulated.sh build/dev/cli/bnq
 
 python: setup  ## step: Python and command line tests, on the build of `make dev`
 	cmake --preset dev >/dev/null

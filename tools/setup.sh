@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes a Debian 12 / Ubuntu 24.04 machine (or newer) ready. `tools/setup.sh demo`: compiler and CMake only.
-# `tools/setup.sh test`: also test libraries, clang, and tools/requirements.txt in build/venv.
+# `tools/setup.sh test`: also test libraries, clang, and tools/requirements.txt in build/venv. `tools/setup.sh bench`: what
+# benchmarks need, with the libraries that bnq is held against.
 # Installs what is missing with apt, as root or with sudo that asks nothing; otherwise says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,11 +22,16 @@ libcli11-dev test -e /usr/include/CLI/CLI.hpp
 nlohmann-json3-dev test -e /usr/include/nlohmann/json.hpp
 LIST
   [ "$1" = demo ] && return
+  echo "python3-dev has_python_headers"
+  if [ "$1" = bench ]; then
+    echo "libbenchmark-dev test -e /usr/include/benchmark/benchmark.h"
+    return
+  fi
   cat <<'LIST'
 clang command -v clang++
 libgtest-dev test -e /usr/include/gtest/gtest.h
 libgmock-dev test -e /usr/include/gmock/gmock.h
-python3-dev has_python_headers
+qemu-user command -v qemu-x86_64
 LIST
 }
 
@@ -78,20 +84,32 @@ make_venv() {
   python3 -m venv build/venv
 }
 
-# Distributions manage their own Python (PEP 668), so packages go into build/venv.
+# Distributions manage their own Python (PEP 668), so packages go into build/venv. torch goes first: what follows must fit
+# it, not the other way round.
 install_requirements() {
-  local file=tools/requirements.txt stamp=build/venv/requirements.installed
+  local file=$1 stamp=build/venv/$2.installed
   cmp -s "$file" "$stamp" && return
   echo "setup: installing $file into build/venv"
-  if ! build/venv/bin/pip install -q "$(grep '^torch==' "$file")" || ! build/venv/bin/pip install -q -r "$file"; then
+  local torch
+  torch=$(grep '^torch==' "$file" || true)
+  if { [ -n "$torch" ] && ! build/venv/bin/pip install -q "$torch"; } || ! build/venv/bin/pip install -q -r "$file"; then
     echo "setup: pip could not get everything in $file; it needs a package index (PIP_INDEX_URL) or PIP_FIND_LINKS" >&2
     exit 1
   fi
   cp "$file" "$stamp"
 }
 
+test_requirements() { install_requirements tools/requirements.txt requirements; }
+
+# llama-cpp-python is built from its source: for this CPU, as its users are told to, and without what is not timed.
+bench_requirements() {
+  export CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF"
+  install_requirements benchmarks/requirements.txt benchmark_requirements
+}
+
 case "${1:-}" in
   demo) install_packages demo; require_versions; make_venv ;;
-  test) install_packages test; require_versions; make_venv; install_requirements ;;
-  *) echo "usage: tools/setup.sh demo|test" >&2; exit 2 ;;
+  test) install_packages test; require_versions; make_venv; test_requirements ;;
+  bench) install_packages bench; require_versions; make_venv; test_requirements; bench_requirements ;;
+  *) echo "usage: tools/setup.sh demo|test|bench" >&2; exit 2 ;;
 esac
