@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from timing import geometric_mean, ratio
+from timing import QUIET_SHARE, geometric_mean, ratio
 
 Row = dict[str, Any]
 Table = tuple[list[str], list[list[str]]]
@@ -69,6 +69,7 @@ def pair_columns(
     left, right = [our_cells[s] for s in shapes], [cells[s] for s in shapes]
     value = geometric_mean([ratio(a["seconds"], b["seconds"]) for a, b in zip(left, right, strict=True)])
     notes = "" if all(r["right"] for r in left + right) else " WRONG RESULT"
+    notes += " *" if any(r["others_share"] > QUIET_SHARE for r in left + right) else ""
     few = f" ({len(shapes)} of {len(our_cells)} shapes)" if len(shapes) < len(our_cells) else ""
     return [ours, *speed_columns(left), rival, *speed_columns(right), f"{value:.2f}x{few}{notes}"]
 
@@ -119,6 +120,12 @@ def skipped(document: dict[str, Any]) -> list[str]:
     return sorted({f"{r['subject']}: {r['skipped']}" for r in rows})
 
 
+def disturbances(document: dict[str, Any]) -> str:
+    rows = [r for section in document["sections"].values() for r in section if "others_share" in r]
+    loud = [r for r in rows if r["others_share"] > QUIET_SHARE]
+    return f"* disturbed: other processes used the CPUs in {len(loud)} of {len(rows)} timings" if loud else ""
+
+
 def text(document: dict[str, Any]) -> str:
     machine = document["machine"]
     versions = ", ".join(f"{name} {v}" for name, v in machine["packages"].items() if v)
@@ -128,6 +135,7 @@ def text(document: dict[str, Any]) -> str:
         lines += ["", name]
         lines += ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in (head, *rows)]
     lines += ["", *(f"not measured: {line}" for line in skipped(document))]
+    lines += [disturbances(document)]
     return "\n".join(lines).rstrip() + "\n"
 
 

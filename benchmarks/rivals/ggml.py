@@ -123,7 +123,7 @@ class GgmlLayers:
         compute, address = ggml().ggml_graph_compute, ctypes.byref(plan)
         out_features = self._shape[0]
 
-        def run(_keep: object = (arena, work)) -> None:
+        def run(_keep: object = (self, arena, work)) -> None:
             if compute(graph, address) != 0:
                 raise RuntimeError("ggml_graph_compute failed")
 

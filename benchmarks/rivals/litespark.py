@@ -42,6 +42,8 @@ def kernels() -> Any:
 
 
 class LitesparkLayers:
+    """The kernels see addresses: what is called keeps alive what they point to."""
+
     def __init__(self, weight: Weight, copies: int) -> None:
         self._shape = weight.shape
         self._scale = weight.scale
@@ -62,7 +64,7 @@ class LitesparkLayers:
 
         if x.shape[0] > MOST_TOKENS and result().isnan().all():
             raise RefusedError(f"returns at once above {MOST_TOKENS} tokens, without an error and without a result")
-        return Bound(Call(lambda: product(turn())), result)
+        return Bound(Call(lambda: product(turn()), lap=len(addresses)), result)
 
     def _one_token(self, x: torch.Tensor, y: NDArray[np.float32]) -> Any:
         (n, k), scale = self._shape, self._scale
@@ -70,7 +72,7 @@ class LitesparkLayers:
         codes = np.empty(k, np.int8)
         x_at, codes_at, y_at = x.data_ptr(), codes.ctypes.data, y.ctypes.data
 
-        def product(weights: int, _keep: object = (x, codes)) -> None:
+        def product(weights: int, _keep: object = (self, x, y, codes)) -> None:
             multiply(codes_at, weights, scale, quantize(x_at, codes_at, k), y_at, n, k)
 
         return product
@@ -81,7 +83,7 @@ class LitesparkLayers:
         codes, scales = np.empty((tokens, k), np.int8), np.empty(tokens, np.float32)
         x_at, codes_at, scales_at, y_at = x.data_ptr(), codes.ctypes.data, scales.ctypes.data, y.ctypes.data
 
-        def product(weights: int, _keep: object = (x, codes, scales)) -> None:
+        def product(weights: int, _keep: object = (self, x, y, codes, scales)) -> None:
             quantize(x_at, codes_at, scales_at, tokens, k)
             multiply(codes_at, scales_at, weights, scale, y_at, tokens, n, k)
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import onnx
 
 BLOCK = 128
+SPINNING_SECONDS = 0.05
+"""Its threads spin for a while after a call, which is good for its next call and takes a core from everyone else."""
 
 
 class Sessions:
@@ -35,7 +37,7 @@ class Sessions:
         session = self._ring if ring else self._single
         products = self._copies if ring else 1
         return Bound(
-            Call(lambda: session.run(None, tokens), products),
+            Call(lambda: session.run(None, tokens), products, settle_seconds=SPINNING_SECONDS),
             lambda: torch.from_numpy(session.run(["y0"], tokens)[0]),
         )
 
@@ -69,13 +71,12 @@ class OnnxModel:
         return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
 
 
-def shifted(values: NDArray[Any], by: int) -> NDArray[Any]:
-    """Rows in another order: equal weights would share one packed copy, and their bytes would be read from cache."""
-    return np.roll(values, by, axis=0)
-
-
 class OnnxRuntime:
-    """What both have in common: a model of one layer, and a model of all copies."""
+    """What both have in common: a model of one layer, and a model of all copies.
+
+    Every copy's output features come in another order: equal weights would share one packed copy in the runtime, and
+    their bytes would come from the cache.
+    """
 
     name: str
     bytes_per_weight: float
@@ -98,11 +99,11 @@ class OnnxInt8(OnnxRuntime):
 
     def model(self, weight: Weight, copies: int) -> OnnxModel:
         model = OnnxModel(weight)
-        codes = weight.codes * np.int8(127)
+        codes = np.ascontiguousarray(weight.codes.T * np.int8(127))
         scale = model.constant("w_scale", np.full(weight.shape[0], weight.scale / 127, np.float32))
         zero = model.constant("w_zero", np.zeros((), np.int8))
         for i in range(copies):
-            w = model.constant(f"w{i}", shifted(codes, i).T)
+            w = model.constant(f"w{i}", np.roll(codes, i, axis=1))
             model.node("DynamicQuantizeLinear", ["x"], [f"q{i}", f"s{i}", f"z{i}"])
             model.node("MatMulInteger", [f"q{i}", w, f"z{i}", zero], [f"i{i}"])
             model.node("Cast", [f"i{i}"], [f"f{i}"], to=1)
@@ -117,9 +118,6 @@ class OnnxTwoBit(OnnxRuntime):
     name = "ORT 2-bit"
     bytes_per_weight = 0.25 + 4 / BLOCK
 
-    def missing(self) -> str | None:
-        return super().missing()
-
     def model(self, weight: Weight, copies: int) -> OnnxModel:
         out_features, in_features = weight.shape
         model = OnnxModel(weight)
@@ -129,6 +127,6 @@ class OnnxTwoBit(OnnxRuntime):
         scales = np.full(out_features * (in_features // BLOCK), weight.scale, np.float32)
         sizes = {"K": in_features, "N": out_features, "bits": 2, "block_size": BLOCK, "accuracy_level": 4}
         for i in range(copies):
-            w, s = model.constant(f"w{i}", shifted(blocks, i)), model.constant(f"s{i}", scales)
+            w, s = model.constant(f"w{i}", np.roll(blocks, i, axis=0)), model.constant(f"s{i}", scales)
             model.node("MatMulNBits", ["x", w, s], [f"y{i}"], domain="com.microsoft", **sizes)
         return model

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from timing import Call
 
-LAST_LEVEL_CACHE_BYTES = 280_000_000
+RING_BYTES = 280_000_000
 """More than any last-level cache here holds: as many copies of a layer's weights take part in the row from memory."""
 
 
@@ -71,7 +71,7 @@ class Rival(Protocol):
 
 
 def copies_for(rival: Rival, weight: Weight) -> int:
-    return max(2, -(-LAST_LEVEL_CACHE_BYTES // int(weight.codes.size * rival.bytes_per_weight)))
+    return max(2, -(-RING_BYTES // int(weight.codes.size * rival.bytes_per_weight)))
 
 
 def missing_modules(*names: str) -> str | None:
@@ -91,4 +91,4 @@ class CallableLayers:
         if not ring:
             return Bound(Call(lambda: first(tokens)), lambda: first(tokens).float())
         turn = itertools.cycle(self._layers).__next__
-        return Bound(Call(lambda: turn()(tokens)), lambda: first(tokens).float())
+        return Bound(Call(lambda: turn()(tokens), lap=len(self._layers)), lambda: first(tokens).float())

@@ -1,9 +1,12 @@
 """Products of tokens with one layer's weights: us and every rival in turns."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import torch
@@ -52,8 +55,10 @@ def measure_cases(settings: Settings, cases: Sequence[Case], subjects: Sequence[
     rows += [{"subject": r.name, "skipped": r.missing()} for r in subjects if r.missing()]
     for shape in QUICK_SHAPES if settings.quick else SHAPES:
         weight = Weight.random(*shape)
+        takes_part = [r for r in present if "compiled" not in r.name or shape in COMPILED_SHAPES]
         begin = time.perf_counter()
-        layers = {r: made(r, weight) for r in present if "compiled" not in r.name or shape in COMPILED_SHAPES}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            layers = dict(zip(takes_part, pool.map(partial(made, weight), takes_part), strict=True))
         say(f"  {shape[0]}x{shape[1]}: weights made in {time.perf_counter() - begin:.0f} s")
         for case in cases:
             begin = time.perf_counter()
@@ -62,7 +67,7 @@ def measure_cases(settings: Settings, cases: Sequence[Case], subjects: Sequence[
     return rows
 
 
-def made(rival: Rival, weight: Weight) -> Layers:
+def made(weight: Weight, rival: Rival) -> Layers:
     return rival.make(weight, copies_for(rival, weight))
 
 
@@ -82,12 +87,13 @@ def measure_case(settings: Settings, weight: Weight, case: Case, layers: Mapping
             continue
         calls[rival], errors[rival] = bound.call, relative_error(bound, reference)
     roofs = bnq.measure_roofs(settings.threads)
-    samples = alternate({r.name: call for r, call in calls.items()}, settings.rounds)
+    timed = alternate({r.name: call for r, call in calls.items()}, settings.rounds)
     for rival in calls:
-        seconds = samples[rival.name]
+        seconds = timed.seconds[rival.name]
         row = {**base, "subject": rival.name, "relative_error": errors[rival], "seconds": seconds}
         row["right"] = errors[rival] <= LARGEST_ERROR
         row["gmac_per_s"] = weight.codes.size * case.tokens / median(seconds) / 1e9
+        row["others_share"] = timed.others_share
         row["bytes_per_weight"] = rival.bytes_per_weight
         rows.append(row | share_of_roof(row, weight.codes.size, roofs))
     return rows

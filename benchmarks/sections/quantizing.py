@@ -46,11 +46,11 @@ def measure(settings: Settings) -> list[Row]:
     rows: list[Row] = []
     for group, subjects in groups.items():
         shape = TOKENS if group == "int8 tokens" else WEIGHT
-        samples = alternate({name: Call(run) for name, run in subjects.items()}, settings.rounds)
-        for name, s in samples.items():
+        timed = alternate({name: Call(run) for name, run in subjects.items()}, settings.rounds)
+        for name, s in timed.seconds.items():
             speed = shape[0] * shape[1] / median(s) / 1e9
             row = {"group": group, "subject": name, "threads": settings.threads, "shape": list(shape), "seconds": s}
-            rows.append(row | {"gelem_per_s": speed})
+            rows.append(row | {"gelem_per_s": speed, "others_share": timed.others_share})
     return rows
 
 

@@ -24,10 +24,16 @@ def measure(settings: Settings) -> list[Row]:
         )
     subjects |= packed_layers(linear)
     calls = {name: Call(lambda layer=layer: layer(x)) for name, layer in subjects.items()}
-    samples = alternate(calls, 3 * settings.rounds, 0.01)
+    timed = alternate(calls, 3 * settings.rounds, 0.01)
     return [
-        {"subject": name, "threads": settings.threads, "seconds": s, "us_per_call": median(s) * 1e6}
-        for name, s in samples.items()
+        {
+            "subject": name,
+            "threads": settings.threads,
+            "seconds": s,
+            "us_per_call": median(s) * 1e6,
+            "others_share": timed.others_share,
+        }
+        for name, s in timed.seconds.items()
     ]
 
 
