@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
+from rivals.ggml import ggml, library_folder
 from sections import Settings, alternation, products, quantizing, single_layer
 
 import bnq
@@ -17,7 +18,7 @@ SECTIONS = {
     "alternation": alternation.measure,
     "single_layer": single_layer.measure,
 }
-PACKAGES = ("torch", "torchao", "onnxruntime", "llama-cpp-python", "litespark-inference", "transformers", "numpy")
+PACKAGES = ("torch", "torchao", "onnxruntime", "litespark-inference", "transformers", "numpy")
 
 
 def measure(section: str, threads: int, *, rounds: int, quick: bool) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def machine() -> dict[str, Any]:
         "system": platform.system(),
         "python": platform.python_version(),
         "bnq": bnq.__version__,
-        "packages": {name: installed(name) for name in PACKAGES},
+        "packages": {name: installed(name) for name in PACKAGES} | {"ggml": ggml_version()},
     }
 
 
@@ -46,3 +47,7 @@ def installed(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def ggml_version() -> str | None:
+    return ggml().ggml_version().decode() if library_folder() else None

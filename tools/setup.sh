@@ -101,10 +101,9 @@ install_requirements() {
 
 test_requirements() { install_requirements tools/requirements.txt requirements; }
 
-# llama-cpp-python is built from its source: for this CPU, as its users are told to, and without what is not timed.
 bench_requirements() {
-  export CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF"
   install_requirements benchmarks/requirements.txt benchmark_requirements
+  benchmarks/ggml.sh
 }
 
 case "${1:-}" in

@@ -1,7 +1,7 @@
-"""ggml's TQ2_0 through the shared libraries that llama-cpp-python carries. Signatures are those of its ggml.h."""
+"""ggml's TQ2_0 through its shared libraries, those of llama-cpp-python. Signatures are those of its ggml.h."""
 
 import ctypes
-from ctypes import POINTER, Structure, c_bool, c_float, c_int, c_int64, c_size_t, c_void_p
+from ctypes import POINTER, Structure, c_bool, c_char_p, c_float, c_int, c_int64, c_size_t, c_void_p
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from timing import Call
 
-from .protocol import Bound, Layers, Weight, missing_modules
+from .protocol import Bound, Layers, Weight
 
 F32, TQ2_0 = 0, 35
 GRAPH_NODES_AT_ONE_TOKEN = 16
@@ -35,6 +35,7 @@ class Plan(Structure):
 
 SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "ggml_init": (c_void_p, [InitParams]),
+    "ggml_version": (c_char_p, []),
     "ggml_free": (None, [c_void_p]),
     "ggml_tensor_overhead": (c_size_t, []),
     "ggml_row_size": (c_size_t, [c_int, c_int64]),
@@ -50,19 +51,21 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-def library_folder() -> Path:
+def library_folder() -> Path | None:
+    """Where benchmarks/ggml.sh puts the libraries, else where an installed llama-cpp-python has them."""
+    folders = [Path(__file__).resolve().parents[2] / "build/ggml/lib"]
     spec = find_spec("llama_cpp")
-    assert spec
-    assert spec.origin
-    return Path(spec.origin).parent / "lib"
+    if spec and spec.origin:
+        folders.append(Path(spec.origin).parent / "lib")
+    return next((folder for folder in folders if (folder / "libggml-cpu.so").exists()), None)
 
 
 @cache
 def ggml() -> Any:
     """Functions of both libraries under their own names."""
-    libraries = [
-        ctypes.CDLL(str(library_folder() / f"lib{n}.so"), ctypes.RTLD_GLOBAL) for n in ("ggml-base", "ggml-cpu")
-    ]
+    folder = library_folder()
+    assert folder
+    libraries = [ctypes.CDLL(str(folder / f"lib{n}.so"), ctypes.RTLD_GLOBAL) for n in ("ggml-base", "ggml-cpu")]
 
     class Functions:
         pass
@@ -144,10 +147,7 @@ class GgmlTernary:
     bytes_per_weight = 66 / 256
 
     def missing(self) -> str | None:
-        lacking = missing_modules("llama_cpp")
-        if lacking or (library_folder() / "libggml-cpu.so").exists():
-            return lacking
-        return f"llama-cpp-python without shared ggml libraries in {library_folder().name}"
+        return None if library_folder() else "neither built by benchmarks/ggml.sh nor llama-cpp-python installed"
 
     def make(self, weight: Weight, copies: int) -> Layers:
         return GgmlLayers(weight, copies)
