@@ -33,7 +33,9 @@ void tile(const GemmArguments& a, const Place& place) noexcept {
 constexpr Tile row[row_vectors / pair] = {tile<1, 2>, tile<1, 4>, tile<1, 6>, tile<1, 8>};
 constexpr Tile tiles[most_tokens] = {tile<1, pair>, tile<2, pair>, tile<3, pair>, tile<4, pair>};
 
-void run(const GemmArguments& a) noexcept { run_tiles(a, row, tiles); }
+void run(const GemmArguments& a) noexcept {
+  run_tiles(a, row, tiles, [](const Place&) noexcept {});
+}
 
 const char* refusal(const GemmProblem& problem) {
   return problem.min_code < -127 ? "weight codes of -128 would saturate its 16-bit sums" : nullptr;

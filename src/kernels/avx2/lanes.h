@@ -28,6 +28,16 @@ inline __m256i broadcast(const std::int8_t* at) noexcept {
   return _mm256_set1_epi32(four);
 }
 
+/// sum += terms, by 16-bit words. g++ 12 collects the products of several steps before it adds them, copies and spills
+/// sums and loses half of the speed; told that the register is updated in place, it does not. clang needs no such help.
+inline void add_words(__m256i& sum, __m256i terms) noexcept {
+#if defined(__GNUC__) && !defined(__clang__)
+  __asm__("vpaddw %1, %0, %0" : "+x"(sum) : "x"(terms));
+#else
+  sum = _mm256_add_epi16(sum, terms);
+#endif
+}
+
 /// Rounded to nearest even; the NaNs are canonical already.
 inline __m128i narrow_bf16(__m256 values) noexcept {
   const __m256i bits = _mm256_castps_si256(values);
@@ -124,9 +134,10 @@ inline void tile_of(const GemmArguments& a, const Place& place, const Accumulate
 using Tile = void (*)(const GemmArguments&, const Place&) noexcept;
 
 /// All tokens by all panels of a call. One token goes through a whole panel at once, so that its weights are read as
-/// one stream; several go by 16 outputs.
-inline void run_tiles(const GemmArguments& a, const Tile (&row)[row_vectors / pair],
-                      const Tile (&tiles)[most_tokens]) noexcept {
+/// one stream; several go by 16 outputs, after `prepare` has seen the place of these.
+template <typename Prepare>
+inline void run_tiles(const GemmArguments& a, const Tile (&row)[row_vectors / pair], const Tile (&tiles)[most_tokens],
+                      const Prepare& prepare) noexcept {
   for (std::int64_t panel = a.first_panel; panel < a.last_panel; ++panel) {
     const unsigned vectors = vectors_of(a.tile, panel);
     if (a.tokens == 1) {
@@ -134,6 +145,7 @@ inline void run_tiles(const GemmArguments& a, const Tile (&row)[row_vectors / pa
       continue;
     }
     for (unsigned vector = 0; vector < vectors; vector += pair) {
+      prepare(Place{0, panel, vector});
       for (std::int64_t token = 0; token < a.tokens;) {
         const unsigned count = tokens_of(a.tokens, token);
         tiles[count - 1](a, {token, panel, vector});
