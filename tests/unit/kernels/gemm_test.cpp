@@ -95,10 +95,9 @@ std::vector<std::byte> run(const Kernel& kernel, const Problem& p) {
   Activations activations(p, tile, kernel.activation_xor);
   GuardedBuffer y(static_cast<std::size_t>(p.tokens() * p.weight.rows()) * size_bytes(p.y_dtype), p.guard);
   std::memset(y.data(), 0xA5, y.bytes().size());
-  std::vector<std::byte> workspace(kernel.workspace_bytes(p.tokens(), tile.padded_depth()) + 64);
-  void* aligned = workspace.data();
-  std::size_t room = workspace.size();
-  std::align(64, room - 64, aligned, room);
+  const std::size_t workspace_bytes = (kernel.workspace_bytes(p.tokens(), tile.padded_depth()) + 63) / 64 * 64;
+  GuardedBuffer workspace(workspace_bytes, p.guard);  // a page ends at a multiple of 64
+  std::memset(workspace.data(), 0xA5, workspace_bytes);
   const std::int64_t middle = tile.panels() / 2;  // in two calls, as two threads would
   for (const auto& [first, last] : {std::pair{middle, tile.panels()}, std::pair{std::int64_t{0}, middle}}) {
     kernel.run({.activations = reinterpret_cast<const std::int8_t*>(activations.codes.data()),
@@ -110,7 +109,7 @@ std::vector<std::byte> run(const Kernel& kernel, const Problem& p) {
                 .last_panel = last,
                 .y = y.data(),
                 .y_dtype = p.y_dtype,
-                .workspace = static_cast<std::byte*>(aligned)});
+                .workspace = workspace.data()});
   }
   return {y.bytes().begin(), y.bytes().end()};
 }
@@ -193,35 +192,79 @@ TEST(Gemm, EveryKernelEqualsScalar) {
               static_cast<long long>(compared));
 }
 
-Problem extreme(const char* scheme, std::int64_t depth, std::int8_t activation, std::int8_t weight) {
-  const Shape shape{17, depth};
+/// All activations the same, all weights the same.
+struct Extreme {
+  std::int64_t tokens;
+  std::int64_t outputs = 17;
+  std::int64_t depth;
+  std::int8_t activation;
+  std::int8_t weight;
+};
+
+Problem extreme(const char* scheme, const Extreme& e) {
+  const Shape shape{e.outputs, e.depth};
   Tensor codes(DType::i8, shape);
-  std::ranges::fill(codes.data<std::int8_t>(), weight);
+  std::ranges::fill(codes.data<std::int8_t>(), e.weight);
   Tensor scales(DType::f32, scales_shape(shape, Granularity::tensor()));
   scales.data<float>()[0] = 1;
   return {.weight = {Scheme::parse(scheme).with(Granularity::tensor()), DType::f32, shape, codes, scales},
           .bias = {},
-          .activations = std::vector<std::int8_t>(static_cast<std::size_t>(7 * depth), activation),
-          .activation_scales = std::vector<float>(7, 1.0F),
+          .activations = std::vector<std::int8_t>(static_cast<std::size_t>(e.tokens * e.depth), e.activation),
+          .activation_scales = std::vector<float>(static_cast<std::size_t>(e.tokens), 1.0F),
           .y_dtype = DType::f32,
           .guard = Guard::behind};
 }
 
-/// 131071 products of 128 * 128 are the most that int32 holds.
+void expect_exact(const Extreme& e) {
+  const char* const scheme = e.weight == -128 ? "int8-token" : std::abs(e.weight) == 1 ? "binary" : "8";
+  const Problem p = extreme(scheme, e);
+  const auto want = static_cast<float>(e.depth * e.activation * e.weight);
+  for (const Kernel* kernel : kernels_for(p)) {
+    const std::vector<std::byte> y = run(*kernel, p);
+    std::vector<float> got(y.size() / sizeof(float));
+    std::memcpy(got.data(), y.data(), y.size());
+    EXPECT_EQ(got, std::vector<float>(got.size(), want)) << kernel->name() << ": " << p.describe();
+  }
+}
+
+/// 131071 products of 128 * 128 are the most that int32 holds. A kernel has one way for a token, one for a few, and may
+/// have one for many.
 TEST(Gemm, ExtremeCodesAreExact) {
   for (const std::int64_t depth : {1, 15, 16, 17, 63, 64, 65, 16'384, 131'071}) {
     for (const std::int8_t activation : {std::int8_t{-128}, std::int8_t{127}}) {
       for (const std::int8_t weight :
            {std::int8_t{-128}, std::int8_t{-127}, std::int8_t{127}, std::int8_t{1}, std::int8_t{-1}}) {
-        const char* const scheme = weight == -128 ? "int8-token" : std::abs(weight) == 1 ? "binary" : "8";
-        const Problem p = extreme(scheme, depth, activation, weight);
-        const auto want = static_cast<float>(depth * activation * weight);
-        for (const Kernel* kernel : kernels_for(p)) {
-          const std::vector<std::byte> y = run(*kernel, p);
-          float got = 0;
-          std::memcpy(&got, y.data() + y.size() - sizeof got, sizeof got);
-          EXPECT_EQ(got, want) << kernel->name() << ": " << p.describe();
-        }
+        expect_exact({.tokens = 1, .depth = depth, .activation = activation, .weight = weight});
+        expect_exact({.tokens = 7, .depth = depth, .activation = activation, .weight = weight});
+        if (depth <= 16'384) expect_exact({.tokens = 50, .depth = depth, .activation = activation, .weight = weight});
+      }
+    }
+  }
+}
+
+/// The outputs of token `at`, and no others, are the quiet NaN of their dtype.
+void expect_nan_at(const Kernel& kernel, const Problem& p, std::int64_t at, const std::vector<std::byte>& y) {
+  const std::uint32_t quiet = p.y_dtype == DType::f32 ? 0x7FC0'0000U : p.y_dtype == DType::f16 ? 0x7E00U : 0x7FC0U;
+  const std::size_t size = size_bytes(p.y_dtype);
+  for (std::int64_t i = 0; i < p.tokens() * p.weight.rows(); ++i) {
+    std::uint32_t got = 0;
+    std::memcpy(&got, y.data() + static_cast<std::size_t>(i) * size, size);
+    ASSERT_EQ(got == quiet, i / p.weight.rows() == at) << kernel.name() << ": " << p.describe() << ", element " << i;
+  }
+}
+
+/// Every lane of every register of a panel and of a shorter last one, for each token of a tile and of a shorter one.
+TEST(Gemm, NanFillsItsTokenOnly) {
+  const DType dtypes[] = {DType::f32, DType::f16, DType::bf16};
+  for (const char* const scheme : {"8", "binary"}) {
+    for (std::int64_t outputs = 1; outputs <= 130; ++outputs) {
+      const std::int64_t tokens = outputs % 14 + 1;
+      for (std::int64_t at = 0; at < tokens; ++at) {
+        Problem p = extreme(scheme, {.tokens = tokens, .outputs = outputs, .depth = 5, .activation = 3, .weight = 1});
+        p.y_dtype = dtypes[(outputs + at) % 3];
+        p.activation_scales[static_cast<std::size_t>(at)] = -std::nanf("1");
+        for (const Kernel* kernel : kernels_for(p)) expect_nan_at(*kernel, p, at, run(*kernel, p));
+        ASSERT_FALSE(HasFailure());
       }
     }
   }
