@@ -40,8 +40,6 @@ def main() -> int:
         return run_child(options)
     document = json.loads(options.show.read_text(encoding="utf-8")) if options.show else measured(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    if not options.show:
-        (options.out / "bench.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     table = report.text(document)
     (options.out / "table.txt").write_text(table, encoding="utf-8")
     print(table)
@@ -63,6 +61,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         part = run_section(options, section, threads)
         document["machine"] = part["machine"]
         document["sections"].setdefault(section, []).extend(part["rows"])
+        (options.out / "bench.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         print(f"{section}, {threads} thread(s): {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
     return document
 

@@ -20,8 +20,9 @@ from . import Row, Settings
 
 SHAPES = ((2560, 2560), (6912, 2560), (2560, 6912), (4096, 4096))
 QUICK_SHAPES = ((6912, 2560),)
-COMPILED_SHAPES = ((6912, 2560),)
-"""torch.compile takes longer than all else here: it gets one shape."""
+FEW_SHAPES = ((6912, 2560),)
+ON_FEW_SHAPES = ("torch fp32", "torch bf16", "torchao int8 compiled")
+"""Slow to run or to compile, and far from the others: they get one shape, and the table says so."""
 LARGEST_ERROR = 0.05
 """Above it a subject computes something else, and its speed means nothing."""
 
@@ -55,7 +56,7 @@ def measure_cases(settings: Settings, cases: Sequence[Case], subjects: Sequence[
     rows += [{"subject": r.name, "skipped": r.missing()} for r in subjects if r.missing()]
     for shape in QUICK_SHAPES if settings.quick else SHAPES:
         weight = Weight.random(*shape)
-        takes_part = [r for r in present if "compiled" not in r.name or shape in COMPILED_SHAPES]
+        takes_part = [r for r in present if r.name not in ON_FEW_SHAPES or shape in FEW_SHAPES]
         begin = time.perf_counter()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             layers = dict(zip(takes_part, pool.map(partial(made, weight), takes_part), strict=True))
