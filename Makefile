@@ -71,6 +71,7 @@ dev: setup  ## step: g++ build with warnings as errors, C++ tests
 	ctest --preset dev
 
 seal: setup  ## step: no instruction of a kernel folder outside it (on the library of `make dev`)
+	$(PYTHON) tools/check_seal.py --self-test
 	$(PYTHON) tools/check_seal.py build/dev/src/libbnq.a
 
 emulate: setup  ## step: the command line on an emulated CPU without AVX (on the build of `make dev`)

@@ -1,10 +1,11 @@
-"""Instruction sets stay in their folders: check_seal.py LIBRARY.a
+"""Instruction sets stay in their folders: check_seal.py LIBRARY.a, or check_seal.py --self-test
 
 A CPU without AVX must never meet an AVX instruction. Two things could bring one to it: a file that was compiled with
 the wrong flags, and a weak (inline or template) function that the linker takes from a sealed file for the program.
 So objects of kernels/<isa>/ define one symbol each and no weak one, and all others hold no VEX or EVEX instruction.
 """
 
+import platform
 import re
 import subprocess
 import sys
@@ -52,7 +53,33 @@ def problems_of(member: str, path: Path) -> list[str]:
     return [f"{member}: holds{wide.group().replace(chr(9), ' ')}, outside the sealed folders"] if wide else []
 
 
+LOOP = "float sum(const float* x) { float s = 0; for (int i = 0; i < 8; ++i) s += x[i]; return s; }\n"
+CASES = [  # source, compiler flags, is it a leak
+    (LOOP, ["-msse2"], False),
+    (LOOP, ["-mavx2"], True),  # an ordinary file with the flags of a sealed one
+    ("namespace { " + LOOP + "} float (*k_avx2)(const float*) = sum;", ["-mavx2"], False),  # as a kernel is written
+    ("template <int> " + LOOP + "float (*k_avx2)(const float*) = sum<0>;", ["-mavx2"], True),  # the linker may take it
+    (LOOP + "float (*k_avx2)(const float*) = sum;", ["-mavx2"], True),  # two symbols
+]
+
+
+def self_test() -> None:
+    """Each leak that this tool is there for must be found, in objects made for it."""
+    if platform.machine() != "x86_64":
+        print("check_seal: this machine is no x86-64; nothing to seal")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (source, flags, leaks) in enumerate(CASES):
+            path = Path(folder, f"case{number}.o")
+            subprocess.run(["g++", "-O1", *flags, "-xc++", "-", "-c", "-o", path], input=source, text=True, check=True)
+            problems = problems_of(path.name, path)
+            assert bool(problems) == leaks, f"case {number}: {problems}"
+
+
 def main() -> int:
+    if "--self-test" in sys.argv:
+        self_test()
+        return 0
     library = Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
         objects = objects_of(library, Path(folder))
