@@ -36,7 +36,7 @@ bench:  ## times bnq beside other libraries, in turns: tables, JSON and a pictur
 	cmake --preset bench
 	cmake --build build/bench
 	build/bench/benchmarks/bnq_benchmarks --benchmark_out=build/bench/results/kernels.json
-	PYTHONPATH=build/bench/python $(PYTHON) benchmarks/run.py --out build/bench/results
+	PYTHONPATH=build/bench/python $(PYTHON) benchmarks/run.py --out build/bench/results --docs docs/_static/bench
 
 setup:
 	@tools/setup.sh test
