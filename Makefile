@@ -31,12 +31,13 @@ build:  ## release build of the library and the command line: build/release/cli/
 	cmake --preset release
 	cmake --build --preset release
 
-bench:  ## times bnq beside other libraries, in turns: tables, JSON and a picture in build/bench/results (10 minutes)
+bench:  ## times bnq beside other libraries, in turns: tables, JSON, a picture for the docs (10 minutes; ARGS=--quick: 4)
 	@tools/setup.sh bench
 	cmake --preset bench
 	cmake --build build/bench
+	@mkdir -p build/bench/results
 	build/bench/benchmarks/bnq_benchmarks --benchmark_out=build/bench/results/kernels.json
-	PYTHONPATH=build/bench/python $(PYTHON) benchmarks/run.py --out build/bench/results --docs docs/_static/bench
+	PYTHONPATH=build/bench/python $(PYTHON) benchmarks/run.py --out build/bench/results --docs docs/_static/bench $(ARGS)
 
 setup:
 	@tools/setup.sh test
