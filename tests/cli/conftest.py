@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import struct
 import subprocess
 from collections.abc import Callable
@@ -17,6 +18,10 @@ Tensors = dict[str, NDArray[Any]]
 
 
 def pytest_configure() -> None:
+    # Under nohup, or behind `&` in a script, signals that tests send would be ignored, by programs they start too.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     binary = os.environ.get("BNQ_CLI", "")
     if not os.access(binary, os.X_OK):
         raise pytest.UsageError(f"BNQ_CLI must name the bnq binary (got {binary!r}); use `make python`")

@@ -1,11 +1,17 @@
 """Shared by the Python tests. torch and jax are there (tools/requirements.txt); bnq itself never imports them."""
 
+import signal
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 import bnq
+
+
+def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # behind `&` in a script; a test sends itself one
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
