@@ -40,7 +40,7 @@ std::optional<std::string> refusal_of(const std::filesystem::path& path) {
 }
 
 bool is_printable(const std::string& text) {
-  return std::ranges::none_of(text, [](char c) { return (c >= 0 && c < 0x20) || c == 0x7F; });
+  return std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
 }
 
 class BrokenFileTest : public ::testing::TestWithParam<BrokenFile> {};
