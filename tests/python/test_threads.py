@@ -155,7 +155,8 @@ bnq.set_num_threads(2)
 expected = layer(x)
 child = os.fork()
 if child == 0:
-    os._exit(0 if torch.equal(layer(x), expected) else 1)
+    again = bnq._core.share_openmp_threads()  # a child that asks for them once more does not get them
+    os._exit(0 if torch.equal(layer(x), expected) and not again else 1)
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 

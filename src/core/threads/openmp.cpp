@@ -22,14 +22,22 @@ struct OpenMp {
   OmpNumber team_size = nullptr;
 };
 
+std::atomic<const OpenMp*> shared{nullptr};
+std::atomic<bool> forked{false};
+
+/// libgomp does not survive a fork: a child that asked its threads for work would wait for ever.
+void leave_openmp() {
+  forked.store(true);
+  shared.store(nullptr);
+}
+
 /// Found by name, so that nothing is linked: the host program has loaded one, or there is none.
 OpenMp find_openmp() {
+  pthread_atfork(nullptr, nullptr, leave_openmp);
   return {reinterpret_cast<GompParallel>(::dlsym(RTLD_DEFAULT, "GOMP_parallel")),
           reinterpret_cast<OmpNumber>(::dlsym(RTLD_DEFAULT, "omp_get_thread_num")),
           reinterpret_cast<OmpNumber>(::dlsym(RTLD_DEFAULT, "omp_get_num_threads"))};
 }
-
-std::atomic<const OpenMp*> shared{nullptr};
 
 struct Work {
   const OpenMp& openmp;
@@ -48,10 +56,7 @@ void run_share(void* data) {
 
 bool share_openmp_threads() {
   static const OpenMp found = find_openmp();
-  if (found.parallel == nullptr || found.thread_number == nullptr || found.team_size == nullptr) return false;
-  if (shared.load() == &found) return true;
-  // libgomp does not survive a fork: a child that asked its threads for work would wait for ever.
-  pthread_atfork(nullptr, nullptr, [] { shared.store(nullptr); });
+  if (found.parallel == nullptr || found.thread_number == nullptr || found.team_size == nullptr || forked) return false;
   shared.store(&found);
   return true;
 }
