@@ -18,8 +18,8 @@ BNQ_EXPORT void suggest_num_threads(int count) noexcept;
 
 /// From now on bnq works on the threads of the OpenMP library that this process has loaded (PyTorch has one), not on
 /// threads of its own: two sets of threads on the same CPUs would keep each other waiting. A forked child, which OpenMP
-/// threads do not survive, gets threads of its own. False, and nothing changes, in such a child and when no OpenMP library
-/// is found.
+/// threads do not survive, gets threads of its own. False, and nothing changes, in such a child and when no OpenMP
+/// library is found.
 BNQ_EXPORT bool share_openmp_threads();
 
 }  // namespace bnq
