@@ -31,7 +31,7 @@ build:  ## release build of the library and the command line: build/release/cli/
 	cmake --preset release
 	cmake --build --preset release
 
-bench:  ## times bnq beside other libraries, in turns: tables, JSON, a picture for the docs (10 minutes; ARGS=--quick: 4)
+bench:  ## times bnq beside other libraries, in turns: tables, JSON, a picture for the docs (10 minutes; ARGS=--quick: 7)
 	@tools/setup.sh bench
 	cmake --preset bench
 	cmake --build build/bench
