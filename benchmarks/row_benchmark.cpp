@@ -39,7 +39,8 @@ const bool registered = [] {
   for (const Isa isa : available_isas()) {
     const detail::RowKernels& k = detail::row_kernels(isa);
     add(k, "absmax", [&k](Block& b) { benchmark::DoNotOptimize(k.absmax(b.values.data(), elements)); });
-    add(k, "sums", [&k](Block& b) { benchmark::DoNotOptimize(k.sums(b.values.data(), elements)); });
+    add(k, "magnitudes", [&k](Block& b) { benchmark::DoNotOptimize(k.magnitudes(b.values.data(), elements)); });
+    add(k, "sum", [&k](Block& b) { benchmark::DoNotOptimize(k.sum(b.values.data(), elements)); });
     add(k, "divide", [&k](Block& b) { k.divide(b.values.data(), elements, b.rule, b.codes.data()); });
     add(k, "multiply", [&k](Block& b) { k.multiply(b.values.data(), elements, b.rule, b.codes.data()); });
     add(k, "widen_f16", [&k](Block& b) { k.widen_f16(b.halves.data(), elements, b.widened.data()); });

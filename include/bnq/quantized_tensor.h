@@ -50,6 +50,19 @@ class BNQ_EXPORT QuantizedTensor {
   [[nodiscard]] double bits_per_weight() const noexcept;
 
  private:
+  friend BNQ_EXPORT QuantizedTensor quantize(const TensorView& values, const Scheme& scheme);
+
+  /// What quantize made is right: looking at every code again would cost as much as making it.
+  struct Parts {
+    Scheme scheme;
+    DType dtype;
+    Shape shape;
+    Tensor codes;
+    Tensor scales;
+    QuantizeCounts counts;
+  };
+  explicit QuantizedTensor(Parts parts) noexcept;
+
   Scheme scheme_;
   DType dtype_;
   Shape shape_;

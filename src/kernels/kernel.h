@@ -84,11 +84,11 @@ struct Kernel {
   [[nodiscard]] std::string name() const;  ///< "gemm_i8_t2/avx512vnni/6x64"
 };
 
-/// What the scale rules need to know of one block of a granule: up to 4096 finite values.
-struct BlockSums {
-  double sum;            ///< in 16 lanes, folded as docs/schemes.rst, "Means", says
-  double abs_sum;        ///< the same of the magnitudes
+/// The magnitudes of one block of a granule: up to 4096 values.
+struct Magnitudes {
+  float absmax;          ///< NaN or infinity when a value is one: then the others mean nothing
   float absmin_nonzero;  ///< infinity when all are zero
+  double sum;            ///< in 16 lanes, folded as docs/schemes.rst, "Means", says
 };
 
 /// How values become codes: clamp(rint(value op factor), low, high), half to even, op a true division or a product.
@@ -104,7 +104,8 @@ struct RowKernels {
   Isa isa;
   /// Largest magnitude; NaN or infinity when a value is one.
   float (*absmax)(const float* values, std::int64_t count) noexcept;
-  BlockSums (*sums)(const float* values, std::int64_t count) noexcept;
+  Magnitudes (*magnitudes)(const float* values, std::int64_t count) noexcept;
+  double (*sum)(const float* values, std::int64_t count) noexcept;  ///< of a block, in the order of Magnitudes::sum
   void (*divide)(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept;
   void (*multiply)(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept;
   void (*widen_f16)(const std::uint16_t* values, std::int64_t count, float* out) noexcept;

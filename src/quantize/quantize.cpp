@@ -82,7 +82,7 @@ QuantizedTensor quantize(const TensorView& values, const Scheme& scheme) {
   detail::require_quantizable("quantize", values.dtype());
   const SchemeRow& row = scheme.row();
   const detail::RowKernels& kernels = detail::row_kernels(active_isa());
-  const detail::GranuleSource source{kernels, values, row.needs_sums};
+  const detail::GranuleSource source{kernels, values, row.needs};
   const Granules granules(values.shape(), scheme.granularity());
   Tensor codes = Tensor::uninitialized(DType::i8, values.shape());
   Tensor scales(DType::f32, scales_shape(values.shape(), scheme.granularity()));
@@ -105,7 +105,8 @@ QuantizedTensor quantize(const TensorView& values, const Scheme& scheme) {
     }
   });
   events.require_finite(values);
-  return {scheme, values.dtype(), values.shape(), std::move(codes), std::move(scales), events.counts()};
+  return QuantizedTensor(QuantizedTensor::Parts{scheme, values.dtype(), values.shape(), std::move(codes),
+                                                std::move(scales), events.counts()});
 }
 
 QuantizedTensor quantize_activations(const TensorView& x) { return quantize(x, Scheme::activations()); }

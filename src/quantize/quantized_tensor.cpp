@@ -68,6 +68,14 @@ QuantizedTensor::QuantizedTensor(Scheme scheme, DType dtype, Shape shape, Tensor
   require_codes(scheme_, shape_, this->codes());
 }
 
+QuantizedTensor::QuantizedTensor(Parts parts) noexcept
+    : scheme_(parts.scheme),
+      dtype_(parts.dtype),
+      shape_(std::move(parts.shape)),
+      codes_(std::move(parts.codes)),
+      scales_(std::move(parts.scales)),
+      counts_(parts.counts) {}
+
 std::int64_t QuantizedTensor::depth() const noexcept { return shape_.empty() ? 1 : shape_.back(); }
 
 std::int64_t QuantizedTensor::rows() const noexcept {

@@ -9,6 +9,7 @@
 namespace bnq {
 namespace {
 
+using detail::Needs;
 using detail::SchemeRow;
 
 constexpr Granularity by_row{Granularity::Kind::row, 0};
@@ -28,7 +29,7 @@ constexpr SchemeRow absmax(std::string_view rule, std::array<std::string_view, 2
           .has_zero = true,
           .code_bits = bits,
           .granularity = granularity,
-          .needs_sums = false,
+          .needs = Needs::absmax,
           .fit = detail::fit_absmax,
           .encode = detail::encode_absmax};
 }
@@ -52,7 +53,7 @@ constexpr std::array<SchemeRow, 10> rows{{
      .has_zero = true,
      .code_bits = 2,
      .granularity = by_tensor,
-     .needs_sums = true,
+     .needs = Needs::magnitudes,
      .fit = detail::fit_absmean,
      .encode = detail::encode_absmean},
     {.rule = "binary-absmean",
@@ -64,7 +65,7 @@ constexpr std::array<SchemeRow, 10> rows{{
      .has_zero = false,
      .code_bits = 1,
      .granularity = by_tensor,
-     .needs_sums = true,
+     .needs = Needs::magnitudes_and_sum,
      .fit = detail::fit_binary,
      .encode = detail::encode_binary},
     {.rule = "int8-token",
@@ -76,7 +77,7 @@ constexpr std::array<SchemeRow, 10> rows{{
      .has_zero = true,
      .code_bits = 8,
      .granularity = by_row,
-     .needs_sums = false,
+     .needs = Needs::absmax,
      .fit = detail::fit_token,
      .encode = detail::encode_token},
 }};

@@ -41,7 +41,7 @@ struct SchemeRow {
   bool has_zero;
   int code_bits;
   Granularity granularity;  ///< unless another is asked for
-  bool needs_sums;          ///< the fit reads sums and absmin_nonzero, not only absmax
+  Needs needs;              ///< what the fit reads
   Fit (*fit)(const SchemeRow& row, const Statistics& granule);
   void (*encode)(const Encoder& encoder, std::span<const float> values, std::int8_t* codes);
 };

@@ -25,16 +25,19 @@ std::int64_t first_nonfinite(std::span<const float> block) {
 Statistics of_block(const GranuleSource& source, std::span<const float> block) {
   Statistics s;
   s.count = static_cast<std::int64_t>(block.size());
-  s.absmax = source.kernels.absmax(block.data(), s.count);
+  if (source.needs == Needs::absmax) {
+    s.absmax = source.kernels.absmax(block.data(), s.count);
+  } else {
+    const Magnitudes magnitudes = source.kernels.magnitudes(block.data(), s.count);
+    s.absmax = magnitudes.absmax;
+    s.absmin_nonzero = magnitudes.absmin_nonzero;
+    s.abs_sum = magnitudes.sum;
+  }
   if (!std::isfinite(s.absmax)) {
     s.first_nonfinite = first_nonfinite(block);
-    return s;
+  } else if (source.needs == Needs::magnitudes_and_sum) {
+    s.sum = source.kernels.sum(block.data(), s.count);
   }
-  if (!source.needs_sums) return s;
-  const BlockSums sums = source.kernels.sums(block.data(), s.count);
-  s.sum = sums.sum;
-  s.abs_sum = sums.abs_sum;
-  s.absmin_nonzero = sums.absmin_nonzero;
   return s;
 }
 
@@ -52,7 +55,7 @@ void add_block(Statistics& total, const Statistics& block) {
 Statistics see_block(const GranuleSource& source, std::int64_t begin, std::int64_t count) {
   std::array<float, block_elems> buffer;
   const float* const block = read_block(source.kernels, source.view, begin, count, buffer.data());
-  if (source.needs_sums) prefetch(source.view, begin + count, count);  // memory would rest while sums are computed
+  if (source.needs != Needs::absmax) prefetch(source.view, begin + count, count);  // memory would rest during sums
   return of_block(source, {block, static_cast<std::size_t>(count)});
 }
 

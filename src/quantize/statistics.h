@@ -9,6 +9,9 @@
 
 namespace bnq::detail {
 
+/// How much of a granule a scale rule has to know.
+enum class Needs : std::uint8_t { absmax, magnitudes, magnitudes_and_sum };
+
 /// What the scale rules need to know of a granule, gathered in one pass.
 struct Statistics {
   std::int64_t count = 0;                                         ///< elements
@@ -26,11 +29,10 @@ struct Statistics {
 struct GranuleSource {
   const RowKernels& kernels;
   const TensorView& view;
-  bool needs_sums;
+  Needs needs;
 };
 
-/// Statistics of elements [begin, begin + count) in row-major order; sums and absmin_nonzero only where they are
-/// needed. Float64 sums have one written order (docs/schemes.rst, "Means"), so they do not depend on threads or
+/// Statistics of elements [begin, begin + count) in row-major order, as far as they are needed. Float64 sums have one written order (docs/schemes.rst, "Means"), so they do not depend on threads or
 /// instruction sets. Large ranges use several threads.
 [[nodiscard]] Statistics gather_statistics(const GranuleSource& source, std::int64_t begin, std::int64_t count);
 

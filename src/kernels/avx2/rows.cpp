@@ -27,6 +27,17 @@ inline __m256i larger(__m256i a, const float* values) noexcept {
   return _mm256_max_epu32(a, _mm256_castps_si256(magnitude(_mm256_loadu_ps(values))));
 }
 
+/// The largest of eight magnitudes.
+inline float largest_of(__m256i all) noexcept {
+  __m128i half = _mm_max_epu32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+  half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0x4E));
+  half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0xB1));
+  const int bits = _mm_cvtsi128_si32(half);
+  float result;
+  __builtin_memcpy(&result, &bits, sizeof result);
+  return result;
+}
+
 float absmax(const float* values, std::int64_t count) noexcept {
   __m256i largest[4] = {};
   std::int64_t i = 0;
@@ -37,13 +48,7 @@ float absmax(const float* values, std::int64_t count) noexcept {
   if (i < count) largest[0] = larger(largest[0], Padded<8, float>(values + i, count - i).elements);
   const __m256i all =
       _mm256_max_epu32(_mm256_max_epu32(largest[0], largest[1]), _mm256_max_epu32(largest[2], largest[3]));
-  __m128i half = _mm_max_epu32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
-  half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0x4E));
-  half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0xB1));
-  const int bits = _mm_cvtsi128_si32(half);
-  float result;
-  __builtin_memcpy(&result, &bits, sizeof result);
-  return result;
+  return largest_of(all);
 }
 
 /// The 16 lanes of a sum.
@@ -65,23 +70,23 @@ struct Lanes {
   }
 };
 
-struct Sums {
+struct Seen {
   Lanes sum;
-  Lanes abs_sum;
+  __m256i largest = _mm256_setzero_si256();
   __m256 smallest = _mm256_castsi256_ps(_mm256_set1_epi32(0x7F800000));
 
   void see(const float* values) noexcept {
-    const __m256 first = _mm256_loadu_ps(values);
-    const __m256 second = _mm256_loadu_ps(values + width);
+    const __m256 first = magnitude(_mm256_loadu_ps(values));
+    const __m256 second = magnitude(_mm256_loadu_ps(values + width));
     sum.add(first, second);
-    abs_sum.add(magnitude(first), magnitude(second));
-    see_smallest(magnitude(first));
-    see_smallest(magnitude(second));
+    see_extremes(first);
+    see_extremes(second);
   }
 
-  void see_smallest(__m256 magnitudes) noexcept {
+  void see_extremes(__m256 magnitudes) noexcept {
     const __m256 zero = _mm256_cmp_ps(magnitudes, _mm256_setzero_ps(), _CMP_EQ_OQ);
     smallest = _mm256_min_ps(smallest, _mm256_blendv_ps(magnitudes, smallest, zero));
+    largest = _mm256_max_epu32(largest, _mm256_castps_si256(magnitudes));
   }
 };
 
@@ -91,13 +96,27 @@ float least(__m256 values) noexcept {
   return _mm_cvtss_f32(_mm_min_ss(half, _mm_shuffle_ps(half, half, 1)));
 }
 
-BlockSums sums(const float* values, std::int64_t count) noexcept {
-  Sums all;
+// Past the end zeros are added: x + 0 is x, and a lane's -0 + 0 only loses a sign that no mean shows.
+
+Magnitudes magnitudes(const float* values, std::int64_t count) noexcept {
+  Seen all;
   std::int64_t i = 0;
   for (; i + sixteen <= count; i += sixteen) all.see(values + i);
-  // Zeros are added past the end: x + 0 is x, and a lane's -0 + 0 only loses a sign that no mean shows.
   if (i < count) all.see(Padded<16, float>(values + i, count - i).elements);
-  return {all.sum.fold(), all.abs_sum.fold(), least(all.smallest)};
+  return {largest_of(all.largest), least(all.smallest), all.sum.fold()};
+}
+
+double sum(const float* values, std::int64_t count) noexcept {
+  Lanes all;
+  std::int64_t i = 0;
+  for (; i + sixteen <= count; i += sixteen) {
+    all.add(_mm256_loadu_ps(values + i), _mm256_loadu_ps(values + i + width));
+  }
+  if (i < count) {
+    const Padded<16, float> rest(values + i, count - i);
+    all.add(_mm256_loadu_ps(rest.elements), _mm256_loadu_ps(rest.elements + width));
+  }
+  return all.fold();
 }
 
 /// Eight codes in the low half. Clamping first gives the same codes as rounding first: the bounds are whole numbers.
@@ -159,7 +178,8 @@ void widen_bf16(const std::uint16_t* values, std::int64_t count, float* out) noe
 
 constinit const RowKernels rows_avx2{.isa = Isa::avx2,
                                      .absmax = absmax,
-                                     .sums = sums,
+                                     .magnitudes = magnitudes,
+                                     .sum = sum,
                                      .divide = divide,
                                      .multiply = multiply,
                                      .widen_f16 = widen_f16,

@@ -32,17 +32,23 @@ float absmax(const float* values, std::int64_t count) noexcept {
   return std::bit_cast<float>(largest);
 }
 
-BlockSums sums(const float* values, std::int64_t count) noexcept {
+Magnitudes magnitudes(const float* values, std::int64_t count) noexcept {
   Lanes sum{};
-  Lanes abs_sum{};
   float absmin_nonzero = std::numeric_limits<float>::infinity();
   for (std::int64_t i = 0; i < count; ++i) {
     const float magnitude = std::fabs(values[i]);
-    sum[static_cast<std::size_t>(i) % lanes] += static_cast<double>(values[i]);
-    abs_sum[static_cast<std::size_t>(i) % lanes] += static_cast<double>(magnitude);
+    sum[static_cast<std::size_t>(i) % lanes] += static_cast<double>(magnitude);
     if (magnitude > 0) absmin_nonzero = std::min(absmin_nonzero, magnitude);
   }
-  return {fold(sum), fold(abs_sum), absmin_nonzero};
+  return {absmax(values, count), absmin_nonzero, fold(sum)};
+}
+
+double sum(const float* values, std::int64_t count) noexcept {
+  Lanes sum{};
+  for (std::int64_t i = 0; i < count; ++i) {
+    sum[static_cast<std::size_t>(i) % lanes] += static_cast<double>(values[i]);
+  }
+  return fold(sum);
 }
 
 void divide(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
@@ -65,7 +71,8 @@ void widen_bf16(const std::uint16_t* values, std::int64_t count, float* out) noe
 
 constinit const RowKernels rows_scalar{.isa = Isa::scalar,
                                        .absmax = absmax,
-                                       .sums = sums,
+                                       .magnitudes = magnitudes,
+                                       .sum = sum,
                                        .divide = divide,
                                        .multiply = multiply,
                                        .widen_f16 = widen_f16,
