@@ -23,9 +23,8 @@ struct Block {
   detail::CodeRule rule{.factor = 0.02F, .low = -127, .high = 127};
 };
 
-void add(const detail::RowKernels& kernels, const char* what, std::function<void(Block&)> call) {
-  const std::string name = std::string(what) + "/" + std::string(bnq::name(kernels.isa));
-  benchmark::RegisterBenchmark(name.c_str(), [call = std::move(call)](benchmark::State& state) {
+void add(const std::string& what, std::function<void(Block&)> call) {
+  benchmark::RegisterBenchmark(what.c_str(), [call = std::move(call)](benchmark::State& state) {
     Block block;
     for (auto _ : state) {
       call(block);
@@ -35,16 +34,24 @@ void add(const detail::RowKernels& kernels, const char* what, std::function<void
   });
 }
 
+void add_all(Isa isa, DType dtype) {
+  const detail::RowOperations& ops = detail::row_kernels(isa).of(dtype);
+  const std::string suffix = "/" + std::string(name(dtype)) + "/" + std::string(name(isa));
+  const auto values = [dtype](const Block& b) -> const void* {
+    if (dtype == DType::f32) return b.values.data();
+    return b.halves.data();
+  };
+  add("absmax" + suffix, [=](Block& b) { benchmark::DoNotOptimize(ops.absmax(values(b), elements)); });
+  add("magnitudes" + suffix, [=](Block& b) { benchmark::DoNotOptimize(ops.magnitudes(values(b), elements)); });
+  add("sum" + suffix, [=](Block& b) { benchmark::DoNotOptimize(ops.sum(values(b), elements)); });
+  add("divide" + suffix, [=](Block& b) { ops.divide(values(b), elements, b.rule, b.codes.data()); });
+  add("multiply" + suffix, [=](Block& b) { ops.multiply(values(b), elements, b.rule, b.codes.data()); });
+  add("widen" + suffix, [=](Block& b) { ops.widen(values(b), elements, b.widened.data()); });
+}
+
 const bool registered = [] {
   for (const Isa isa : available_isas()) {
-    const detail::RowKernels& k = detail::row_kernels(isa);
-    add(k, "absmax", [&k](Block& b) { benchmark::DoNotOptimize(k.absmax(b.values.data(), elements)); });
-    add(k, "magnitudes", [&k](Block& b) { benchmark::DoNotOptimize(k.magnitudes(b.values.data(), elements)); });
-    add(k, "sum", [&k](Block& b) { benchmark::DoNotOptimize(k.sum(b.values.data(), elements)); });
-    add(k, "divide", [&k](Block& b) { k.divide(b.values.data(), elements, b.rule, b.codes.data()); });
-    add(k, "multiply", [&k](Block& b) { k.multiply(b.values.data(), elements, b.rule, b.codes.data()); });
-    add(k, "widen_f16", [&k](Block& b) { k.widen_f16(b.halves.data(), elements, b.widened.data()); });
-    add(k, "widen_bf16", [&k](Block& b) { k.widen_bf16(b.halves.data(), elements, b.widened.data()); });
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) add_all(isa, dtype);
   }
   return true;
 }();

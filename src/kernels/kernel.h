@@ -91,25 +91,36 @@ struct Magnitudes {
   double sum;            ///< in 16 lanes, folded as docs/schemes.rst, "Means", says
 };
 
-/// How values become codes: clamp(rint(value op factor), low, high), half to even, op a true division or a product.
+/// How values become codes: clamp(rint(value op factor), low, high), half to even, op a true division or a product. A
+/// quotient is at most 128 in magnitude, by the caller's choice of the factor.
 struct CodeRule {
   float factor;
   int low;
   int high;
 };
 
-/// What quantizing does to each element, on one instruction set; `values` are float32 side by side. Same bits as
-/// scalar.
+/// What quantizing does to elements of one dtype that lie side by side, aligned. All arithmetic is that of the values
+/// widened to float32.
+struct RowOperations {
+  /// Largest magnitude; NaN or infinity when a value is one.
+  float (*absmax)(const void* values, std::int64_t count) noexcept;
+  Magnitudes (*magnitudes)(const void* values, std::int64_t count) noexcept;
+  double (*sum)(const void* values, std::int64_t count) noexcept;  ///< of a block, in the order of Magnitudes::sum
+  void (*divide)(const void* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept;
+  void (*multiply)(const void* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept;
+  void (*widen)(const void* values, std::int64_t count, float* out) noexcept;
+};
+
+/// The same on one instruction set for each dtype that can be quantized. Same bits as scalar.
 struct RowKernels {
   Isa isa;
-  /// Largest magnitude; NaN or infinity when a value is one.
-  float (*absmax)(const float* values, std::int64_t count) noexcept;
-  Magnitudes (*magnitudes)(const float* values, std::int64_t count) noexcept;
-  double (*sum)(const float* values, std::int64_t count) noexcept;  ///< of a block, in the order of Magnitudes::sum
-  void (*divide)(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept;
-  void (*multiply)(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept;
-  void (*widen_f16)(const std::uint16_t* values, std::int64_t count, float* out) noexcept;
-  void (*widen_bf16)(const std::uint16_t* values, std::int64_t count, float* out) noexcept;
+  RowOperations f32;
+  RowOperations f16;
+  RowOperations bf16;
+
+  [[nodiscard]] const RowOperations& of(DType dtype) const noexcept {
+    return dtype == DType::f32 ? f32 : dtype == DType::f16 ? f16 : bf16;
+  }
 };
 
 /// What the machine gives on one instruction set when nothing else is done: the probes behind measure_roofs().

@@ -11,25 +11,30 @@
 
 namespace bnq::detail {
 
-/// Elements [begin, begin + count) of `view` as float32: the tensor's own where they lie side by side, else widened
-/// into `buffer`, which has room for them. The dtype must be quantizable.
-inline const float* read_block(const RowKernels& kernels, const TensorView& view, std::int64_t begin,
-                               std::int64_t count, float* buffer) {
+/// Elements of a tensor side by side, and what can be done with them.
+struct Block {
+  const RowOperations& ops;
+  const void* values;
+  std::int64_t count;
+
+  [[nodiscard]] float absmax() const { return ops.absmax(values, count); }
+  [[nodiscard]] Magnitudes magnitudes() const { return ops.magnitudes(values, count); }
+  [[nodiscard]] double sum() const { return ops.sum(values, count); }
+  void divide(const CodeRule& rule, std::int8_t* codes) const { ops.divide(values, count, rule, codes); }
+  void multiply(const CodeRule& rule, std::int8_t* codes) const { ops.multiply(values, count, rule, codes); }
+  void widen(float* out) const { ops.widen(values, count, out); }
+};
+
+/// Elements [begin, begin + count) of `view`: the tensor's own where they lie side by side, else widened into `buffer`,
+/// which has room for them. The dtype must be quantizable.
+inline Block read_block(const RowKernels& kernels, const TensorView& view, std::int64_t begin, std::int64_t count,
+                        float* buffer) {
   const auto size = static_cast<std::int64_t>(size_bytes(view.dtype()));
   const auto* const at = static_cast<const std::byte*>(view.data()) + begin * size;
   const bool aligned = reinterpret_cast<std::uintptr_t>(at) % static_cast<std::uintptr_t>(size) == 0;
-  if (!view.contiguous() || !aligned) {
-    read_elements(view, begin, {buffer, static_cast<std::size_t>(count)});
-    return buffer;
-  }
-  if (view.dtype() == DType::f32) return reinterpret_cast<const float*>(at);
-  const auto* const half = reinterpret_cast<const std::uint16_t*>(at);
-  if (view.dtype() == DType::f16) {
-    kernels.widen_f16(half, count, buffer);
-  } else {
-    kernels.widen_bf16(half, count, buffer);
-  }
-  return buffer;
+  if (view.contiguous() && aligned) return {kernels.of(view.dtype()), at, count};
+  read_elements(view, begin, {buffer, static_cast<std::size_t>(count)});
+  return {kernels.f32, buffer, count};
 }
 
 /// Has elements [begin, begin + count) of a view without gaps, as far as it has them, brought nearer.

@@ -20,14 +20,14 @@ constexpr std::int64_t block_elems = 4096;
 constexpr std::int64_t elems_a_thread = 1 << 16;
 constexpr std::int64_t line_bytes = 64;
 
-/// Calls `body(offset, values, count)` over one token, block by block.
+/// Calls `body(offset, block)` over one token.
 template <typename Body>
 void for_each_block(const RowKernels& kernels, const TensorView& x, std::int64_t token, const Body& body) {
   std::array<float, block_elems> buffer;
   const std::int64_t depth = x.depth();
   for (std::int64_t at = 0; at < depth; at += block_elems) {
     const std::int64_t count = std::min(block_elems, depth - at);
-    body(at, read_block(kernels, x, token * depth + at, count, buffer.data()), count);
+    body(at, read_block(kernels, x, token * depth + at, count, buffer.data()));
   }
 }
 
@@ -35,8 +35,8 @@ void for_each_block(const RowKernels& kernels, const TensorView& x, std::int64_t
 float quantize_token(const RowKernels& kernels, const TensorView& x, std::int64_t token, std::int8_t* codes) {
   float absmax = 0;
   bool finite = true;
-  for_each_block(kernels, x, token, [&](std::int64_t /*at*/, const float* values, std::int64_t count) {
-    const float here = kernels.absmax(values, count);
+  for_each_block(kernels, x, token, [&](std::int64_t /*at*/, const Block& block) {
+    const float here = block.absmax();
     finite = finite && std::isfinite(here);
     absmax = std::max(absmax, here);
   });
@@ -46,9 +46,7 @@ float quantize_token(const RowKernels& kernels, const TensorView& x, std::int64_
   }
   const TokenScale token_scale(absmax);
   const CodeRule rule{.factor = token_scale.multiplier, .low = TokenScale::min_code, .high = TokenScale::max_code};
-  for_each_block(kernels, x, token, [&](std::int64_t at, const float* values, std::int64_t count) {
-    kernels.multiply(values, count, rule, codes + at);
-  });
+  for_each_block(kernels, x, token, [&](std::int64_t at, const Block& block) { block.multiply(rule, codes + at); });
   return token_scale.scale;
 }
 

@@ -20,8 +20,8 @@ Fit fit_absmax(const SchemeRow& row, const Statistics& granule) {
   return fit;
 }
 
-void encode_absmax(const Encoder& encoder, std::span<const float> values, std::int8_t* codes) {
-  encode_divided(encoder, encoder.fit.scale, values, codes);
+void encode_absmax(const Encoder& encoder, const Block& block, std::int8_t* codes) {
+  encode_divided(encoder, encoder.fit.scale, block, codes);
 }
 
 }  // namespace bnq::detail

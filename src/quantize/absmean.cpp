@@ -29,9 +29,9 @@ Fit fit_absmean(const SchemeRow& /*row*/, const Statistics& granule) {
   return fit;
 }
 
-void encode_absmean(const Encoder& encoder, std::span<const float> values, std::int8_t* codes) {
-  if (!encoder.fit.prequantized) return encode_multiplied(encoder, encoder.fit.multiplier, values, codes);
-  for (const float value : values) *codes++ = sign(value);  // by sign: 1 / a is infinite for the smallest a
+void encode_absmean(const Encoder& encoder, const Block& block, std::int8_t* codes) {
+  if (!encoder.fit.prequantized) return encode_multiplied(encoder, encoder.fit.multiplier, block, codes);
+  for (const float value : Floats(block)) *codes++ = sign(value);  // by sign: 1 / a is infinite for the smallest a
 }
 
 }  // namespace bnq::detail

@@ -12,8 +12,8 @@ Fit fit_binary(const SchemeRow& /*row*/, const Statistics& granule) {
   return fit;
 }
 
-void encode_binary(const Encoder& encoder, std::span<const float> values, std::int8_t* codes) {
-  for (const float value : values) *codes++ = value - encoder.fit.center > 0 ? std::int8_t{1} : std::int8_t{-1};
+void encode_binary(const Encoder& encoder, const Block& block, std::int8_t* codes) {
+  for (const float value : Floats(block)) *codes++ = value - encoder.fit.center > 0 ? std::int8_t{1} : std::int8_t{-1};
 }
 
 }  // namespace bnq::detail

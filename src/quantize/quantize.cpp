@@ -22,10 +22,11 @@ using detail::Fit;
 using detail::Granules;
 using detail::SchemeRow;
 
-constexpr std::int64_t block_elems = 1024;
+using detail::block_elems;
+
 constexpr std::int64_t blocks_a_thread = 64;
 
-void encode_granule(const TensorView& values, const detail::Encoder& encoder, std::int64_t begin,
+void encode_granule(const detail::GranuleSource& source, const detail::Encoder& encoder, std::int64_t begin,
                     std::span<std::int8_t> codes) {
   const auto count = static_cast<std::int64_t>(codes.size());
   const std::int64_t blocks = detail::ceil_div(count, block_elems);
@@ -33,9 +34,9 @@ void encode_granule(const TensorView& values, const detail::Encoder& encoder, st
     std::array<float, block_elems> buffer;
     for (std::int64_t at = first * block_elems; at < std::min(count, last * block_elems); at += block_elems) {
       const std::int64_t size = std::min(block_elems, count - at);
-      detail::prefetch(values, begin + count + at, size);  // memory would rest while codes are computed
-      const float* const block = detail::read_block(encoder.kernels, values, begin + at, size, buffer.data());
-      encoder.row.encode(encoder, {block, static_cast<std::size_t>(size)}, codes.data() + at);
+      detail::prefetch(source.view, begin + count + at, size);  // memory would rest while codes are computed
+      const detail::Block block = detail::read_block(source.kernels, source.view, begin + at, size, buffer.data());
+      encoder.row.encode(encoder, block, codes.data() + at);
     }
   });
 }
@@ -81,8 +82,7 @@ class Events {
 QuantizedTensor quantize(const TensorView& values, const Scheme& scheme) {
   detail::require_quantizable("quantize", values.dtype());
   const SchemeRow& row = scheme.row();
-  const detail::RowKernels& kernels = detail::row_kernels(active_isa());
-  const detail::GranuleSource source{kernels, values, row.needs};
+  const detail::GranuleSource source{detail::row_kernels(active_isa()), values, row.needs};
   const Granules granules(values.shape(), scheme.granularity());
   Tensor codes = Tensor::uninitialized(DType::i8, values.shape());
   Tensor scales(DType::f32, scales_shape(values.shape(), scheme.granularity()));
@@ -100,7 +100,7 @@ QuantizedTensor quantize(const TensorView& values, const Scheme& scheme) {
       scales.data<float>()[static_cast<std::size_t>(i)] = fit.scale;
       const auto part =
           codes.data<std::int8_t>().subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(size));
-      encode_granule(values, {kernels, row, fit}, begin, part);
+      encode_granule(source, {row, fit}, begin, part);
       events.add(fit);
     }
   });

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/kernel.h"
+#include "kernels/read_block.h"
 #include "quantize/statistics.h"
 
 #include <bnq/scheme.h>
@@ -23,11 +23,24 @@ struct Fit {
 
 struct SchemeRow;
 
-/// What turns a granule's values into codes.
+inline constexpr std::int64_t block_elems = 1024;  ///< that become codes at a time, at most
+
+/// What turns a block of a granule into codes.
 struct Encoder {
-  const RowKernels& kernels;
   const SchemeRow& row;
   Fit fit;
+};
+
+/// A block as float32, for rules that no kernel has.
+class Floats {
+ public:
+  explicit Floats(const Block& block) : count_(static_cast<std::size_t>(block.count)) { block.widen(values_.data()); }
+  [[nodiscard]] const float* begin() const { return values_.data(); }
+  [[nodiscard]] const float* end() const { return values_.data() + count_; }
+
+ private:
+  std::array<float, block_elems> values_;
+  std::size_t count_;
 };
 
 /// One scheme: its names, its levels, and two small functions. The table stands in scheme.cpp.
@@ -43,21 +56,21 @@ struct SchemeRow {
   Granularity granularity;  ///< unless another is asked for
   Needs needs;              ///< what the fit reads
   Fit (*fit)(const SchemeRow& row, const Statistics& granule);
-  void (*encode)(const Encoder& encoder, std::span<const float> values, std::int8_t* codes);
+  void (*encode)(const Encoder& encoder, const Block& block, std::int8_t* codes);
 };
 
 /// clamp(rint(w / factor)) or clamp(rint(w * factor)) within the levels of the row.
-void encode_divided(const Encoder& encoder, float factor, std::span<const float> values, std::int8_t* codes);
-void encode_multiplied(const Encoder& encoder, float factor, std::span<const float> values, std::int8_t* codes);
+void encode_divided(const Encoder& encoder, float factor, const Block& block, std::int8_t* codes);
+void encode_multiplied(const Encoder& encoder, float factor, const Block& block, std::int8_t* codes);
 
 // The scale rules, one file each.
 Fit fit_absmax(const SchemeRow& row, const Statistics& granule);
-void encode_absmax(const Encoder& encoder, std::span<const float> values, std::int8_t* codes);
+void encode_absmax(const Encoder& encoder, const Block& block, std::int8_t* codes);
 Fit fit_absmean(const SchemeRow& row, const Statistics& granule);
-void encode_absmean(const Encoder& encoder, std::span<const float> values, std::int8_t* codes);
+void encode_absmean(const Encoder& encoder, const Block& block, std::int8_t* codes);
 Fit fit_binary(const SchemeRow& row, const Statistics& granule);
-void encode_binary(const Encoder& encoder, std::span<const float> values, std::int8_t* codes);
+void encode_binary(const Encoder& encoder, const Block& block, std::int8_t* codes);
 Fit fit_token(const SchemeRow& row, const Statistics& granule);
-void encode_token(const Encoder& encoder, std::span<const float> values, std::int8_t* codes);
+void encode_token(const Encoder& encoder, const Block& block, std::int8_t* codes);
 
 }  // namespace bnq::detail

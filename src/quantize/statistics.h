@@ -32,8 +32,9 @@ struct GranuleSource {
   Needs needs;
 };
 
-/// Statistics of elements [begin, begin + count) in row-major order, as far as they are needed. Float64 sums have one written order (docs/schemes.rst, "Means"), so they do not depend on threads or
-/// instruction sets. Large ranges use several threads.
+/// Statistics of elements [begin, begin + count) in row-major order, as far as they are needed. Float64 sums have one
+/// written order (docs/schemes.rst, "Means"), so they do not depend on threads or instruction sets. Large ranges use
+/// several threads.
 [[nodiscard]] Statistics gather_statistics(const GranuleSource& source, std::int64_t begin, std::int64_t count);
 
 }  // namespace bnq::detail

@@ -14,8 +14,8 @@ Fit fit_token(const SchemeRow& /*row*/, const Statistics& granule) {
   return fit;
 }
 
-void encode_token(const Encoder& encoder, std::span<const float> values, std::int8_t* codes) {
-  encode_multiplied(encoder, encoder.fit.multiplier, values, codes);
+void encode_token(const Encoder& encoder, const Block& block, std::int8_t* codes) {
+  encode_multiplied(encoder, encoder.fit.multiplier, block, codes);
 }
 
 }  // namespace bnq::detail

@@ -9,6 +9,34 @@ namespace {
 constexpr std::int64_t width = 8;  // elements
 constexpr std::int64_t sixteen = 16;
 
+// Eight elements of each dtype as float32.
+
+struct F32 {
+  using Element = float;
+  static __m256 load(const float* from) noexcept { return _mm256_loadu_ps(from); }
+};
+
+inline __m128i halves(const std::uint16_t* from) noexcept {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+}
+
+struct F16 {
+  using Element = std::uint16_t;
+  static __m256 load(const Element* from) noexcept { return _mm256_cvtph_ps(halves(from)); }
+};
+
+struct Bf16 {
+  using Element = std::uint16_t;
+  static __m256 load(const Element* from) noexcept {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves(from)), 16));
+  }
+};
+
+template <typename From>
+inline const typename From::Element* elements_of(const void* values) noexcept {
+  return static_cast<const typename From::Element*>(values);
+}
+
 inline __m256 magnitude(__m256 values) noexcept {
   return _mm256_and_ps(values, _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF)));
 }
@@ -23,8 +51,8 @@ struct Padded {
   }
 };
 
-inline __m256i larger(__m256i a, const float* values) noexcept {
-  return _mm256_max_epu32(a, _mm256_castps_si256(magnitude(_mm256_loadu_ps(values))));
+inline __m256i larger(__m256i a, __m256 values) noexcept {
+  return _mm256_max_epu32(a, _mm256_castps_si256(magnitude(values)));
 }
 
 /// The largest of eight magnitudes.
@@ -38,14 +66,17 @@ inline float largest_of(__m256i all) noexcept {
   return result;
 }
 
-float absmax(const float* values, std::int64_t count) noexcept {
+template <typename From>
+float absmax(const void* from, std::int64_t count) noexcept {
+  const auto* const values = elements_of<From>(from);
   __m256i largest[4] = {};
   std::int64_t i = 0;
   for (; i + 4 * width <= count; i += 4 * width) {
-    for (unsigned j = 0; j < 4; ++j) largest[j] = larger(largest[j], values + i + j * width);
+    for (unsigned j = 0; j < 4; ++j) largest[j] = larger(largest[j], From::load(values + i + j * width));
   }
-  for (; i + width <= count; i += width) largest[0] = larger(largest[0], values + i);
-  if (i < count) largest[0] = larger(largest[0], Padded<8, float>(values + i, count - i).elements);
+  for (; i + width <= count; i += width) largest[0] = larger(largest[0], From::load(values + i));
+  if (i < count)
+    largest[0] = larger(largest[0], From::load(Padded<8, typename From::Element>(values + i, count - i).elements));
   const __m256i all =
       _mm256_max_epu32(_mm256_max_epu32(largest[0], largest[1]), _mm256_max_epu32(largest[2], largest[3]));
   return largest_of(all);
@@ -75,9 +106,9 @@ struct Seen {
   __m256i largest = _mm256_setzero_si256();
   __m256 smallest = _mm256_castsi256_ps(_mm256_set1_epi32(0x7F800000));
 
-  void see(const float* values) noexcept {
-    const __m256 first = magnitude(_mm256_loadu_ps(values));
-    const __m256 second = magnitude(_mm256_loadu_ps(values + width));
+  void see(__m256 first_values, __m256 second_values) noexcept {
+    const __m256 first = magnitude(first_values);
+    const __m256 second = magnitude(second_values);
     sum.add(first, second);
     see_extremes(first);
     see_extremes(second);
@@ -98,23 +129,30 @@ float least(__m256 values) noexcept {
 
 // Past the end zeros are added: x + 0 is x, and a lane's -0 + 0 only loses a sign that no mean shows.
 
-Magnitudes magnitudes(const float* values, std::int64_t count) noexcept {
+template <typename From>
+Magnitudes magnitudes(const void* from, std::int64_t count) noexcept {
+  const auto* const values = elements_of<From>(from);
   Seen all;
   std::int64_t i = 0;
-  for (; i + sixteen <= count; i += sixteen) all.see(values + i);
-  if (i < count) all.see(Padded<16, float>(values + i, count - i).elements);
+  for (; i + sixteen <= count; i += sixteen) all.see(From::load(values + i), From::load(values + i + width));
+  if (i < count) {
+    const Padded<16, typename From::Element> rest(values + i, count - i);
+    all.see(From::load(rest.elements), From::load(rest.elements + width));
+  }
   return {largest_of(all.largest), least(all.smallest), all.sum.fold()};
 }
 
-double sum(const float* values, std::int64_t count) noexcept {
+template <typename From>
+double sum(const void* from, std::int64_t count) noexcept {
+  const auto* const values = elements_of<From>(from);
   Lanes all;
   std::int64_t i = 0;
   for (; i + sixteen <= count; i += sixteen) {
-    all.add(_mm256_loadu_ps(values + i), _mm256_loadu_ps(values + i + width));
+    all.add(From::load(values + i), From::load(values + i + width));
   }
   if (i < count) {
-    const Padded<16, float> rest(values + i, count - i);
-    all.add(_mm256_loadu_ps(rest.elements), _mm256_loadu_ps(rest.elements + width));
+    const Padded<16, typename From::Element> rest(values + i, count - i);
+    all.add(From::load(rest.elements), From::load(rest.elements + width));
   }
   return all.fold();
 }
@@ -128,61 +166,53 @@ inline __m128i codes_of(__m256 values, const CodeRule& rule) noexcept {
   return _mm_packs_epi16(words, words);
 }
 
-template <typename Scale>
-inline void encode(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes,
+template <typename From, typename Scale>
+inline void encode(const typename From::Element* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes,
                    const Scale& scale) noexcept {
   std::int64_t i = 0;
   for (; i + width <= count; i += width) {
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(codes + i), codes_of(scale(_mm256_loadu_ps(values + i)), rule));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(codes + i), codes_of(scale(From::load(values + i)), rule));
   }
   if (i == count) return;
   std::int8_t tail[sixteen];
-  const Padded<8, float> padded(values + i, count - i);
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(tail), codes_of(scale(_mm256_loadu_ps(padded.elements)), rule));
+  const Padded<8, typename From::Element> padded(values + i, count - i);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(tail), codes_of(scale(From::load(padded.elements)), rule));
   __builtin_memcpy(codes + i, tail, static_cast<std::size_t>(count - i));
 }
 
-void divide(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
+template <typename From>
+void divide(const void* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
   const __m256 factor = _mm256_set1_ps(rule.factor);
-  encode(values, count, rule, codes, [&](__m256 x) noexcept { return _mm256_div_ps(x, factor); });
+  encode<From>(elements_of<From>(values), count, rule, codes,
+               [&](__m256 x) noexcept { return _mm256_div_ps(x, factor); });
 }
 
-void multiply(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
+template <typename From>
+void multiply(const void* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
   const __m256 factor = _mm256_set1_ps(rule.factor);
-  encode(values, count, rule, codes, [&](__m256 x) noexcept { return _mm256_mul_ps(x, factor); });
+  encode<From>(elements_of<From>(values), count, rule, codes,
+               [&](__m256 x) noexcept { return _mm256_mul_ps(x, factor); });
 }
 
-template <typename Widen>
-inline void widen(const std::uint16_t* values, std::int64_t count, float* out, const Widen& eight) noexcept {
+template <typename From>
+void widen(const void* from, std::int64_t count, float* out) noexcept {
+  const auto* const values = elements_of<From>(from);
   std::int64_t i = 0;
-  for (; i + width <= count; i += width) {
-    _mm256_storeu_ps(out + i, eight(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values + i))));
-  }
+  for (; i + width <= count; i += width) _mm256_storeu_ps(out + i, From::load(values + i));
   if (i == count) return;
   float tail[width];
-  const Padded<8, std::uint16_t> padded(values + i, count - i);
-  _mm256_storeu_ps(tail, eight(_mm_loadu_si128(reinterpret_cast<const __m128i*>(padded.elements))));
+  const Padded<8, typename From::Element> padded(values + i, count - i);
+  _mm256_storeu_ps(tail, From::load(padded.elements));
   __builtin_memcpy(out + i, tail, static_cast<std::size_t>(count - i) * sizeof(float));
 }
 
-void widen_f16(const std::uint16_t* values, std::int64_t count, float* out) noexcept {
-  widen(values, count, out, [](__m128i bits) noexcept { return _mm256_cvtph_ps(bits); });
-}
-
-void widen_bf16(const std::uint16_t* values, std::int64_t count, float* out) noexcept {
-  widen(values, count, out,
-        [](__m128i bits) noexcept { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16)); });
-}
+template <typename From>
+constexpr RowOperations operations{absmax<From>, magnitudes<From>, sum<From>,
+                                   divide<From>, multiply<From>,   widen<From>};
 
 }  // namespace
 
-constinit const RowKernels rows_avx2{.isa = Isa::avx2,
-                                     .absmax = absmax,
-                                     .magnitudes = magnitudes,
-                                     .sum = sum,
-                                     .divide = divide,
-                                     .multiply = multiply,
-                                     .widen_f16 = widen_f16,
-                                     .widen_bf16 = widen_bf16};
+constinit const RowKernels rows_avx2{
+    .isa = Isa::avx2, .f32 = operations<F32>, .f16 = operations<F16>, .bf16 = operations<Bf16>};
 
 }  // namespace bnq::detail

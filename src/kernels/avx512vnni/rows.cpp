@@ -11,6 +11,67 @@ inline __mmask16 first(std::int64_t count) noexcept {
   return static_cast<__mmask16>(count >= width ? 0xFFFF : (1 << count) - 1);
 }
 
+// Sixteen elements of each dtype as float32.
+
+struct F32 {
+  using Element = float;
+  static __m512 load(const float* from) noexcept { return _mm512_loadu_ps(from); }
+  static __m512 load(__mmask16 mask, const float* from) noexcept { return _mm512_maskz_loadu_ps(mask, from); }
+};
+
+inline __m256i halves(const std::uint16_t* from) noexcept {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
+
+struct F16 {
+  using Element = std::uint16_t;
+  static __m512 load(const Element* from) noexcept { return _mm512_cvtph_ps(halves(from)); }
+  static __m512 load(__mmask16 mask, const Element* from) noexcept {
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, from));
+  }
+};
+
+struct Bf16 {
+  using Element = std::uint16_t;
+  static __m512 load(const Element* from) noexcept { return widened(halves(from)); }
+  static __m512 load(__mmask16 mask, const Element* from) noexcept {
+    return widened(_mm256_maskz_loadu_epi16(mask, from));
+  }
+
+ private:
+  static __m512 widened(__m256i bits) noexcept {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
+};
+
+/// Bits of the largest magnitude of 16-bit floats, whose bits compare as they do.
+inline std::uint16_t largest_half(const std::uint16_t* values, std::int64_t count) noexcept {
+  constexpr std::int64_t step = 32;
+  const __m512i magnitude = _mm512_set1_epi16(0x7FFF);
+  __m512i largest[2] = {};
+  std::int64_t i = 0;
+  for (; i + 2 * step <= count; i += 2 * step) {
+    for (unsigned j = 0; j < 2; ++j) {
+      const __m512i bits = _mm512_loadu_si512(values + i + j * step);
+      largest[j] = _mm512_max_epu16(largest[j], _mm512_and_si512(bits, magnitude));
+    }
+  }
+  for (; i < count; i += step) {
+    const std::int64_t left = count - i;
+    const auto mask = static_cast<__mmask32>(left >= step ? -1 : (std::int64_t{1} << left) - 1);
+    largest[0] = _mm512_max_epu16(largest[0], _mm512_and_si512(_mm512_maskz_loadu_epi16(mask, values + i), magnitude));
+  }
+  const __m512i all = _mm512_max_epu16(largest[0], largest[1]);
+  const __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(all));
+  const __m512i high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(all, 1));
+  return static_cast<std::uint16_t>(_mm512_reduce_max_epu32(_mm512_max_epu32(low, high)));
+}
+
+template <typename From>
+inline const typename From::Element* elements(const void* values) noexcept {
+  return static_cast<const typename From::Element*>(values);
+}
+
 inline __m512i magnitude_bits(__m512 values) noexcept {
   return _mm512_and_si512(_mm512_castps_si512(values), _mm512_set1_epi32(0x7FFFFFFF));
 }
@@ -21,7 +82,7 @@ inline float float_of(std::uint32_t bits) noexcept {
   return result;
 }
 
-float absmax(const float* values, std::int64_t count) noexcept {
+inline float absmax_f32(const float* values, std::int64_t count) noexcept {
   __m512i largest[4] = {};  // independent, since a maximum takes longer than a load
   std::int64_t i = 0;
   for (; i + 4 * width <= count; i += 4 * width) {
@@ -35,6 +96,16 @@ float absmax(const float* values, std::int64_t count) noexcept {
   const __m512i all =
       _mm512_max_epu32(_mm512_max_epu32(largest[0], largest[1]), _mm512_max_epu32(largest[2], largest[3]));
   return float_of(_mm512_reduce_max_epu32(all));
+}
+
+template <typename From>
+float absmax(const void* values, std::int64_t count) noexcept {
+  if constexpr (sizeof(typename From::Element) == sizeof(float)) {
+    return absmax_f32(elements<From>(values), count);
+  } else {
+    const std::uint16_t bits = largest_half(elements<From>(values), count);
+    return _mm512_cvtss_f32(From::load(1, &bits));
+  }
 }
 
 /// The 16 lanes of a sum, two registers of 8 in which lanes i and i + 8 stand 4 apart.
@@ -82,19 +153,23 @@ struct Seen {
 
 // Past the end zeros are added: x + 0 is x, and a lane's -0 + 0 only loses a sign that no mean shows.
 
-Magnitudes magnitudes(const float* values, std::int64_t count) noexcept {
+template <typename From>
+Magnitudes magnitudes(const void* from, std::int64_t count) noexcept {
+  const auto* const values = elements<From>(from);
   Seen all;
   std::int64_t i = 0;
-  for (; i + width <= count; i += width) all.see(_mm512_loadu_ps(values + i));
-  if (i < count) all.see(_mm512_maskz_loadu_ps(first(count - i), values + i));
+  for (; i + width <= count; i += width) all.see(From::load(values + i));
+  if (i < count) all.see(From::load(first(count - i), values + i));
   return {float_of(_mm512_reduce_max_epu32(all.largest)), float_of(_mm512_reduce_min_epu32(all.smallest) + 1),
           all.scaled.fold() * unscaled};
 }
 
-double sum(const float* values, std::int64_t count) noexcept {
+template <typename From>
+double sum(const void* from, std::int64_t count) noexcept {
+  const auto* const values = elements<From>(from);
   Lanes lanes;
   for (std::int64_t i = 0; i < count; i += width) {
-    const __m512i bits = _mm512_castps_si512(_mm512_maskz_loadu_ps(first(count - i), values + i));
+    const __m512i bits = _mm512_castps_si512(From::load(first(count - i), values + i));
     const __m512i sorted =
         _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15), bits);
     lanes.add(_mm512_cvtps_pd(_mm256_castsi256_ps(_mm512_castsi512_si256(sorted))),
@@ -110,103 +185,92 @@ inline __m512i rounded(__m512 values, const CodeRule& rule) noexcept {
 }
 
 /// 64 codes from four registers. Narrowing works in quarters of a register: their parts are put back in order.
-inline __m512i narrowed(const __m512i (&codes)[4], const CodeRule& rule) noexcept {
+inline __m512i narrowed(const __m512i (&codes)[4]) noexcept {
   const __m512i words[2] = {_mm512_packs_epi32(codes[0], codes[1]), _mm512_packs_epi32(codes[2], codes[3])};
   const __m512i bytes = _mm512_packs_epi16(words[0], words[1]);
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const __m512i low = _mm512_set1_epi8(static_cast<char>(rule.low));
-  return _mm512_max_epi8(_mm512_permutexvar_epi32(order, bytes), low);
+  return _mm512_permutexvar_epi32(order, bytes);
 }
 
-template <typename Scale>
-inline void encode(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes,
+template <typename From, typename Scale>
+inline void encode(const typename From::Element* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes,
                    const Scale& scale) noexcept {
+  const __m512i low = _mm512_set1_epi8(static_cast<char>(rule.low));
   std::int64_t i = 0;
   for (; i + 4 * width <= count; i += 4 * width) {
     __m512i four[4];
-    for (unsigned j = 0; j < 4; ++j) four[j] = rounded(scale(_mm512_loadu_ps(values + i + j * width)), rule);
-    _mm512_storeu_si512(codes + i, narrowed(four, rule));
+    for (unsigned j = 0; j < 4; ++j) four[j] = rounded(scale(From::load(values + i + j * width)), rule);
+    _mm512_storeu_si512(codes + i, _mm512_max_epi8(narrowed(four), low));
   }
-  const __m512i low = _mm512_set1_epi32(rule.low);
   for (; i < count; i += width) {
     const __mmask16 mask = first(count - i);
-    const __m512i sixteen = rounded(scale(_mm512_maskz_loadu_ps(mask, values + i)), rule);
-    _mm512_mask_cvtepi32_storeu_epi8(codes + i, mask, _mm512_max_epi32(sixteen, low));
+    const __m512i sixteen = rounded(scale(From::load(mask, values + i)), rule);
+    _mm512_mask_cvtepi32_storeu_epi8(codes + i, mask, _mm512_max_epi32(sixteen, _mm512_set1_epi32(rule.low)));
   }
 }
 
-// A division takes as long as ten products, so x / s is computed as x * r with r = 1 / s rounded, and again by a true
-// division where that may give another code. r and the product are rounded once each, the quotient once as well: within
-// 3 * 2^-24 of it the two agree, relatively, while r is a normal number. Codes end at +-128; up to 130 that is less
-// than 2^-15 absolutely, and beyond 130 both are clamped. So the codes are equal unless x * r is within 2^-15 of
-// halfway between two whole numbers (or NaN).
-constexpr float far_from_halfway = 0.5F - 0x1p-15F;
-constexpr float largest_reciprocal_factor = 0x1p126F;  // the reciprocal of a larger one is not normal
+// A division takes as long as ten products, so quotients are computed as products by the reciprocal, in units of 2^-16,
+// and again by true divisions where that may give another code. Reciprocal and product are rounded once each, the
+// quotient once as well: they differ by less than 3 * 2^-24 relatively, which is less than 1.53 units up to 128, and
+// 0.5 is added by rounding to units. So the codes are equal unless the product is within 2 units of halfway between
+// two.
+constexpr std::int32_t half = 1 << 15;
+constexpr std::int32_t margin = 2;
+constexpr float smallest_reciprocal_factor = 0x1p-100F;  // so that 2^16 / factor is finite
+constexpr float largest_reciprocal_factor = 0x1p126F;    // so that 1 / factor is normal
 
-/// Lanes whose product may round to another whole number than the quotient.
-inline __mmask16 doubtful(__m512 product) noexcept {
-  const __m512 from_whole = _mm512_sub_ps(product, _mm512_roundscale_ps(product, _MM_FROUND_TO_NEAREST_INT));
-  return _mm512_cmp_ps_mask(_mm512_abs_ps(from_whole), _mm512_set1_ps(far_from_halfway), _CMP_NLT_UQ);
+inline bool has_reciprocal(float factor) noexcept {
+  return smallest_reciprocal_factor <= factor && factor <= largest_reciprocal_factor;
 }
 
-void divide(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
+template <typename From>
+void divide(const void* from, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
+  const auto* const values = elements<From>(from);
   const __m512 factor = _mm512_set1_ps(rule.factor);
   const auto divided = [&](__m512 x) noexcept { return _mm512_div_ps(x, factor); };
-  std::int64_t i = 0;
-  if (rule.factor <= largest_reciprocal_factor) {
-    const __m512 reciprocal = _mm512_set1_ps(1.0F / rule.factor);
-    for (; i + 4 * width <= count; i += 4 * width) {
-      __m512i four[4];
-      __mmask16 doubt = 0;
-      for (unsigned j = 0; j < 4; ++j) {
-        const __m512 product = _mm512_mul_ps(_mm512_loadu_ps(values + i + j * width), reciprocal);
-        doubt |= doubtful(product);
-        four[j] = rounded(product, rule);
-      }
-      if (doubt != 0) [[unlikely]] {
-        encode(values + i, 4 * width, rule, codes + i, divided);
-      } else {
-        _mm512_storeu_si512(codes + i, narrowed(four, rule));
-      }
+  const __m512 units = _mm512_set1_ps(0x1p16F / rule.factor);
+  const std::int64_t whole = has_reciprocal(rule.factor) ? count / (4 * width) * (4 * width) : 0;
+  for (std::int64_t i = 0; i < whole; i += 4 * width) {
+    __m512i four[4];
+    __m512i nearest = _mm512_set1_epi32(-1);  // in its lower halves: the least distance above a halfway, plus margin
+    for (unsigned j = 0; j < 4; ++j) {
+      const __m512i product = _mm512_cvtps_epi32(_mm512_mul_ps(From::load(values + i + j * width), units));
+      const __m512i shifted = _mm512_add_epi32(product, _mm512_set1_epi32(half + margin));
+      nearest = _mm512_min_epu16(nearest, shifted);
+      four[j] = _mm512_srai_epi32(shifted, 16);
+    }
+    if (_mm512_mask_cmple_epu16_mask(0x5555'5555, nearest, _mm512_set1_epi16(2 * margin)) != 0) [[unlikely]] {
+      encode<From>(values + i, 4 * width, rule, codes + i, divided);
+    } else {
+      _mm512_storeu_si512(codes + i, narrowed(four));
     }
   }
-  encode(values + i, count - i, rule, codes + i, divided);
+  encode<From>(values + whole, count - whole, rule, codes + whole, divided);
 }
 
-void multiply(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
+template <typename From>
+void multiply(const void* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
   const __m512 factor = _mm512_set1_ps(rule.factor);
-  encode(values, count, rule, codes, [&](__m512 x) noexcept { return _mm512_mul_ps(x, factor); });
+  encode<From>(elements<From>(values), count, rule, codes, [&](__m512 x) noexcept { return _mm512_mul_ps(x, factor); });
 }
 
-template <typename Widen>
-inline void widen(const std::uint16_t* values, std::int64_t count, float* out, const Widen& sixteen) noexcept {
+template <typename From>
+void widen(const void* from, std::int64_t count, float* out) noexcept {
+  const auto* const values = elements<From>(from);
   std::int64_t i = 0;
-  for (; i + width <= count; i += width) {
-    _mm512_storeu_ps(out + i, sixteen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + i))));
-  }
+  for (; i + width <= count; i += width) _mm512_storeu_ps(out + i, From::load(values + i));
   if (i == count) return;
   const __mmask16 mask = first(count - i);
-  _mm512_mask_storeu_ps(out + i, mask, sixteen(_mm256_maskz_loadu_epi16(mask, values + i)));
+  _mm512_mask_storeu_ps(out + i, mask, From::load(mask, values + i));
 }
 
-void widen_f16(const std::uint16_t* values, std::int64_t count, float* out) noexcept {
-  widen(values, count, out, [](__m256i bits) noexcept { return _mm512_cvtph_ps(bits); });
-}
-
-void widen_bf16(const std::uint16_t* values, std::int64_t count, float* out) noexcept {
-  widen(values, count, out,
-        [](__m256i bits) noexcept { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16)); });
-}
+template <typename From>
+constexpr RowOperations operations{absmax<From>, magnitudes<From>, sum<From>,
+                                   divide<From>, multiply<From>,   widen<From>};
 
 }  // namespace
 
-constinit const RowKernels rows_avx512vnni{.isa = Isa::avx512vnni,
-                                           .absmax = absmax,
-                                           .magnitudes = magnitudes,
-                                           .sum = sum,
-                                           .divide = divide,
-                                           .multiply = multiply,
-                                           .widen_f16 = widen_f16,
-                                           .widen_bf16 = widen_bf16};
+constinit const RowKernels rows_avx512vnni{
+    .isa = Isa::avx512vnni, .f32 = operations<F32>, .f16 = operations<F16>, .bf16 = operations<Bf16>};
 
 }  // namespace bnq::detail

@@ -24,58 +24,82 @@ double fold(Lanes sums) {
   return sums[0];
 }
 
-float absmax(const float* values, std::int64_t count) noexcept {
+struct F32 {
+  using Element = float;
+  static float widen(float value) noexcept { return value; }
+};
+
+struct F16 {
+  using Element = std::uint16_t;
+  static float widen(std::uint16_t bits) noexcept { return f16_to_f32(bits); }
+};
+
+struct Bf16 {
+  using Element = std::uint16_t;
+  static float widen(std::uint16_t bits) noexcept { return bf16_to_f32(bits); }
+};
+
+template <typename From>
+float at(const void* values, std::int64_t i) noexcept {
+  return From::widen(static_cast<const typename From::Element*>(values)[i]);
+}
+
+template <typename From>
+float absmax(const void* values, std::int64_t count) noexcept {
   std::uint32_t largest = 0;  // magnitudes compare as their bits do, with infinity and NaN above all others
   for (std::int64_t i = 0; i < count; ++i) {
-    largest = std::max(largest, std::bit_cast<std::uint32_t>(values[i]) & ~f32_sign);
+    largest = std::max(largest, std::bit_cast<std::uint32_t>(at<From>(values, i)) & ~f32_sign);
   }
   return std::bit_cast<float>(largest);
 }
 
-Magnitudes magnitudes(const float* values, std::int64_t count) noexcept {
+template <typename From>
+Magnitudes magnitudes(const void* values, std::int64_t count) noexcept {
   Lanes sum{};
   float absmin_nonzero = std::numeric_limits<float>::infinity();
   for (std::int64_t i = 0; i < count; ++i) {
-    const float magnitude = std::fabs(values[i]);
+    const float magnitude = std::fabs(at<From>(values, i));
     sum[static_cast<std::size_t>(i) % lanes] += static_cast<double>(magnitude);
     if (magnitude > 0) absmin_nonzero = std::min(absmin_nonzero, magnitude);
   }
-  return {absmax(values, count), absmin_nonzero, fold(sum)};
+  return {absmax<From>(values, count), absmin_nonzero, fold(sum)};
 }
 
-double sum(const float* values, std::int64_t count) noexcept {
+template <typename From>
+double sum(const void* values, std::int64_t count) noexcept {
   Lanes sum{};
   for (std::int64_t i = 0; i < count; ++i) {
-    sum[static_cast<std::size_t>(i) % lanes] += static_cast<double>(values[i]);
+    sum[static_cast<std::size_t>(i) % lanes] += static_cast<double>(at<From>(values, i));
   }
   return fold(sum);
 }
 
-void divide(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
-  for (std::int64_t i = 0; i < count; ++i) codes[i] = round_to_code(values[i] / rule.factor, rule.low, rule.high);
+template <typename From>
+void divide(const void* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
+  for (std::int64_t i = 0; i < count; ++i) {
+    codes[i] = round_to_code(at<From>(values, i) / rule.factor, rule.low, rule.high);
+  }
 }
 
-void multiply(const float* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
-  for (std::int64_t i = 0; i < count; ++i) codes[i] = round_to_code(values[i] * rule.factor, rule.low, rule.high);
+template <typename From>
+void multiply(const void* values, std::int64_t count, const CodeRule& rule, std::int8_t* codes) noexcept {
+  for (std::int64_t i = 0; i < count; ++i) {
+    codes[i] = round_to_code(at<From>(values, i) * rule.factor, rule.low, rule.high);
+  }
 }
 
-void widen_f16(const std::uint16_t* values, std::int64_t count, float* out) noexcept {
-  for (std::int64_t i = 0; i < count; ++i) out[i] = f16_to_f32(values[i]);
+template <typename From>
+void widen(const void* values, std::int64_t count, float* out) noexcept {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = at<From>(values, i);
 }
 
-void widen_bf16(const std::uint16_t* values, std::int64_t count, float* out) noexcept {
-  for (std::int64_t i = 0; i < count; ++i) out[i] = bf16_to_f32(values[i]);
-}
+template <typename From>
+constexpr RowOperations operations{absmax<From>, magnitudes<From>, sum<From>,
+                                   divide<From>, multiply<From>,   widen<From>};
 
 }  // namespace
 
-constinit const RowKernels rows_scalar{.isa = Isa::scalar,
-                                       .absmax = absmax,
-                                       .magnitudes = magnitudes,
-                                       .sum = sum,
-                                       .divide = divide,
-                                       .multiply = multiply,
-                                       .widen_f16 = widen_f16,
-                                       .widen_bf16 = widen_bf16};
+constinit const RowKernels rows_scalar{
+    .isa = Isa::scalar, .f32 = operations<F32>, .f16 = operations<F16>, .bf16 = operations<Bf16>};
 
 }  // namespace bnq::detail
