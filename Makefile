@@ -81,7 +81,7 @@ emulate: setup  ## step: the command line on an emulated CPU without AVX (on the
 python: setup  ## step: Python and command line tests, on the build of `make dev`
 	cmake --preset dev >/dev/null
 	cmake --build --preset dev
-	PYTHONPATH=build/dev/python BNQ_CLI=$(CURDIR)/build/dev/cli/bnq $(PYTHON) -m pytest tests/python tests/cli
+	PYTHONPATH=build/dev/python BNQ_CLI=$(CURDIR)/build/dev/cli/bnq $(PYTHON) -m pytest tests/python tests/cli tests/benchmarks
 
 asan: setup  ## step: C++ tests under the address and undefined-behaviour sanitizers
 	cmake --preset asan

@@ -15,7 +15,7 @@ from typing import Any
 
 import report
 
-SCHEMA = "bnq.bench/1"
+SCHEMA = "bnq.rivals/1"
 AVX2 = {"BNQ_ISA": "avx2", "FBGEMM_ENABLE_INSTRUCTIONS": "AVX2"}
 
 

@@ -87,8 +87,9 @@ def measure_case(settings: Settings, weight: Weight, case: Case, layers: Mapping
             rows.append({**base, "subject": rival.name, "refused": str(refusal)})
             continue
         calls[rival], errors[rival] = bound.call, relative_error(bound, reference)
-    roofs = bnq.measure_roofs(settings.threads)
+    before = bnq.measure_roofs(settings.threads)
     timed = alternate({r.name: call for r, call in calls.items()}, settings.rounds)
+    roofs = better_of(before, bnq.measure_roofs(settings.threads))
     for rival in calls:
         seconds = timed.seconds[rival.name]
         row = {**base, "subject": rival.name, "relative_error": errors[rival], "seconds": seconds}
@@ -98,6 +99,12 @@ def measure_case(settings: Settings, weight: Weight, case: Case, layers: Mapping
         row["bytes_per_weight"] = rival.bytes_per_weight
         rows.append(row | share_of_roof(row, weight.codes.size, roofs))
     return rows
+
+
+def better_of(a: bnq.Roofs, b: bnq.Roofs) -> bnq.Roofs:
+    """A neighbour on the machine only ever lowers a roof."""
+    read = max(a.read_gb_per_s, b.read_gb_per_s)
+    return bnq.Roofs(a.threads, read, max(a.int8_gmac_per_s, b.int8_gmac_per_s))
 
 
 def relative_error(bound: Bound, reference: torch.Tensor) -> float:

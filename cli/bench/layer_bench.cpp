@@ -26,14 +26,6 @@ std::vector<float> values(std::int64_t count) {
   return made;
 }
 
-/// A code takes 2 bits where the tile of the kernel that was chosen is t2, a byte elsewhere.
-double bytes_of(const Linear& layer, const LayerShape& shape) {
-  const double codes = static_cast<double>(shape.outputs) * static_cast<double>(shape.depth);
-  const std::string text = layer.explain();
-  const auto passed_over = text.find("passed over");
-  return text.find("_t2/") < passed_over ? codes / 4 : codes;
-}
-
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
@@ -43,7 +35,7 @@ LayerRing::LayerRing(const LayerShape& shape, const std::string& scheme) : shape
   const QuantizedTensor quantized =
       quantize({weight.data(), DType::f32, {shape.outputs, shape.depth}}, Scheme::parse(scheme));
   layers_.emplace_back(quantized);
-  weight_bytes_ = bytes_of(layers_.front(), shape);
+  weight_bytes_ = static_cast<double>(layers_.front().nbytes());
   const double count = std::clamp(std::ceil(ring_bytes / weight_bytes_), 1.0, 4096.0);
   while (static_cast<double>(layers_.size()) < count) layers_.emplace_back(quantized);
 }

@@ -36,6 +36,9 @@ class BNQ_EXPORT Linear {
   [[nodiscard]] std::int64_t in_features() const noexcept;   ///< K
   [[nodiscard]] std::int64_t out_features() const noexcept;  ///< N
 
+  /// Bytes of weights, scales, sums and bias in the order of the kernel: what one token reads.
+  [[nodiscard]] std::size_t nbytes() const noexcept;
+
   /// Bytes of scratch that `forward` needs for this many tokens.
   [[nodiscard]] std::size_t scratch_bytes(std::int64_t tokens) const;
 

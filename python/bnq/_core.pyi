@@ -188,6 +188,9 @@ class Linear:
     def __init__(self, weight: PackedTensor, bias: BorrowedTensor | None) -> None: ...
 
     @property
+    def nbytes(self) -> int: ...
+
+    @property
     def in_features(self) -> int: ...
 
     @property

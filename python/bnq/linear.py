@@ -61,6 +61,11 @@ class Linear:
         """N"""
         return self._handle.out_features
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of weights, scales, sums and bias in the order of the kernel: what one token reads."""
+        return self._handle.nbytes
+
     def explain(self) -> str:
         """The kernel that runs, its instruction set and tile, and why each better one was passed over."""
         return self._handle.explain()

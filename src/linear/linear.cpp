@@ -178,6 +178,8 @@ void Linear::forward(const TensorView& x, const MutableTensorView& y, std::span<
   });
 }
 
+std::size_t Linear::nbytes() const noexcept { return state_->tile.nbytes(); }
+
 std::string Linear::explain() const {
   const State& s = *state_;
   std::string text = "Linear [" + std::to_string(out_features()) + ", " + std::to_string(in_features()) + "] " +

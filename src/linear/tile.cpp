@@ -59,7 +59,8 @@ void Tile::place_codes(const TileForm& form, const QuantizedTensor& weight) {
   const std::int64_t last_outputs = view_.outputs - (panels_ - 1) * form.panel_outputs;
   const std::int64_t bytes =
       panels_ == 0 ? 0 : (panels_ - 1) * view_.panel_bytes + steps * bytes_a_step(form, last_outputs);
-  codes_ = zeroed_memory(static_cast<std::size_t>(bytes));
+  code_bytes_ = static_cast<std::size_t>(bytes);
+  codes_ = zeroed_memory(code_bytes_);
   view_.codes = codes_.get();
   sums_.resize(static_cast<std::size_t>(panels_ * view_.groups * form.panel_outputs));
   view_.sums = sums_.data();

@@ -22,6 +22,11 @@ class Tile {
   [[nodiscard]] std::int64_t depth() const noexcept { return depth_; }
   [[nodiscard]] std::int64_t group_size() const noexcept { return group_size_; }
 
+  [[nodiscard]] std::size_t nbytes() const noexcept {
+    return code_bytes_ + scales_.size() * sizeof(float) + sums_.size() * sizeof(std::int32_t) +
+           bias_.size() * sizeof(float);
+  }
+
   /// Codes a token takes: groups with their padding.
   [[nodiscard]] std::int64_t padded_depth() const noexcept { return view_.groups * view_.group_stride; }
 
@@ -32,6 +37,7 @@ class Tile {
   std::int64_t depth_;
   std::int64_t group_size_;
   std::int64_t panels_;
+  std::size_t code_bytes_ = 0;
   std::shared_ptr<std::byte> codes_;
   std::vector<float> scales_;
   std::vector<std::int32_t> sums_;

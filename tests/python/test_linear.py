@@ -107,4 +107,5 @@ def test_a_copy_is_itself_and_pickle_is_refused_in_words(weights: np.ndarray) ->
 def test_explain(weights: np.ndarray) -> None:
     linear = bnq.Linear(bnq.quantize(weights, "ternary"))
     assert "kernel:" in linear.explain()
+    assert 24 * 96 / 4 < linear.nbytes < 24 * 96 * 3
     assert repr(linear) == "<bnq.Linear [24, 96] ternary-absmean:tensor x int8 activations>"

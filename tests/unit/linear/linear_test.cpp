@@ -214,6 +214,13 @@ TEST(Linear, MovesAndOutlivesItsWeight) {
   EXPECT_EQ(floats_of(forward(third, x)), std::vector<float>{254});
 }
 
+TEST(Linear, CountsItsBytes) {
+  const std::string kernel = Linear(ones("ternary", {64, 64})).explain();
+  const std::size_t codes = kernel.find("_t2/") < kernel.find("passed over") ? 64 * 64 / 4 : 64 * 64;
+  EXPECT_EQ(Linear(ones("ternary", {64, 64})).nbytes(), codes + 64 * (sizeof(float) + sizeof(std::int32_t)));
+  EXPECT_EQ(Linear(ones("ternary", {0, 64})).nbytes(), 0U);
+}
+
 TEST(Linear, ExplainsItself) {
   const std::string text = Linear(ones("ternary", {4, 8})).explain();
   for (const char* part :
