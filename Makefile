@@ -82,6 +82,7 @@ python: setup  ## step: Python and command line tests, on the build of `make dev
 	cmake --preset dev >/dev/null
 	cmake --build --preset dev
 	PYTHONPATH=build/dev/python BNQ_CLI=$(CURDIR)/build/dev/cli/bnq $(PYTHON) -m pytest tests/python tests/cli tests/benchmarks
+	PYTHONPATH=build/dev/python BNQ_CLI=$(CURDIR)/build/dev/cli/bnq TORCH_COMPILE_DISABLE=1 $(PYTHON) -m pytest tests/clients
 
 asan: setup  ## step: C++ tests under the address and undefined-behaviour sanitizers
 	cmake --preset asan

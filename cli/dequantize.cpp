@@ -65,10 +65,12 @@ Outcome run(const Arguments& arguments) {
 }  // namespace
 
 Verb add_dequantize(CLI::App& bnq) {
-  CLI::App* verb = bnq.add_subcommand("dequantize", "Turn the low-bit tensors of a file back into floats");
+  CLI::App* verb = bnq.add_subcommand("dequantize", "Turn low-bit tensors back into floats");
   const auto arguments = std::make_shared<Arguments>();
-  verb->add_option("IN", arguments->in, "A safetensors file that bnq wrote")->required()->option_text(" ");
-  verb->add_option("OUT", arguments->out, "The file to write")->required()->option_text(" ");
+  verb->add_option("IN", arguments->in, "A safetensors file or model folder that bnq wrote")
+      ->required()
+      ->option_text(" ");
+  verb->add_option("OUT", arguments->out, "The file or folder to write")->required()->option_text(" ");
   verb->add_option("--dtype", arguments->dtype, "Write f32, f16 or bf16; without it each tensor's original dtype")
       ->type_name("DTYPE");
   verb->add_flag("--force", arguments->force, "Replace OUT if it exists");

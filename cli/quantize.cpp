@@ -93,6 +93,9 @@ void add_choices(CLI::App& verb, Arguments& arguments) {
       ->type_name("SCHEME");
   verb.add_option("--embeddings", options.embeddings, "Also quantize embedding tables")->type_name("SCHEME");
   verb.add_option("--head", options.head, "Also quantize lm_head")->type_name("SCHEME");
+  verb.add_option("--shard-size", options.shard_bytes, "Most bytes of a shard of an output folder; 5GB unless given")
+      ->transform(CLI::AsSizeValue(true))
+      ->type_name("SIZE");
   add_repeated(verb, "--rule", arguments.rule_texts, "Tensors whose name matches get this scheme, or keep");
   add_repeated(verb, "--keep", arguments.keep_patterns, "Short for --rule 'PATTERN=keep'");
   add_repeated(verb, "--only", arguments.only_patterns,
@@ -105,16 +108,20 @@ void add_choices(CLI::App& verb, Arguments& arguments) {
 }  // namespace
 
 Verb add_quantize(CLI::App& bnq) {
-  CLI::App* verb = bnq.add_subcommand("quantize", "Turn the float weights of a file into low-bit integers");
+  CLI::App* verb = bnq.add_subcommand("quantize", "Turn the float weights of a model into low-bit integers");
   const auto arguments = std::make_shared<Arguments>();
-  verb->add_option("IN", arguments->in, "A safetensors file with f32, f16 or bf16 weights")
+  verb->add_option("IN", arguments->in, "A safetensors file, or a Hugging Face model folder")
       ->required()
       ->option_text(" ");
-  verb->add_option("OUT", arguments->out, "The file to write; may be left out with --dry-run")->option_text(" ");
+  verb->add_option("OUT", arguments->out, "The file or folder to write; may be left out with --dry-run")
+      ->option_text(" ");
   add_choices(*verb, *arguments);
   verb->add_flag("--dry-run", arguments->dry_run, "Show what would be done and the exact sizes; write nothing");
-  verb->add_flag("--strict", arguments->options.strict, "A rule that hits nothing is an error, not a warning");
-  verb->add_flag("--force", arguments->options.replace, "Replace OUT if it exists");
+  verb->add_flag(
+      "--strict", arguments->options.strict,
+      "Errors, not warnings: a rule that hits nothing, a folder that\ntransformers will not load, a layer that "
+      "has to stay float");
+  verb->add_flag("--force", arguments->options.replace, "Replace OUT if it exists; a folder only if bnq wrote it");
   arguments->run.add_to(*verb);
   verb->footer(
       "Patterns are shell wildcards over whole tensor names; put them in quotes: * is any text, ? one character,\n"
@@ -123,6 +130,7 @@ Verb add_quantize(CLI::App& bnq) {
       "whatever its pattern matches, biases and norms too; a pattern that ends in '.weight' leaves biases out.\n\n"
       "Examples:\n"
       "  bnq quantize model.safetensors small.safetensors --scheme 8 --embeddings 8\n"
+      "  bnq quantize Llama-3.2-1B Llama-3.2-1B-int8 --scheme 8 --strict\n"
       "  bnq quantize model.safetensors small.safetensors --scheme 4 --keep '*.0.*' --rule '*.value.weight=8'\n"
       "  bnq quantize model.safetensors --scheme ternary --dry-run");
   return {verb, [verb, arguments] { return run(*verb, *arguments); }};

@@ -81,7 +81,13 @@ std::string plan_totals(const Plan& plan, const Facts& more) {
     lines.emplace_back("rule",
                        "'" + printable(rule.rule) + "' hits " + count(static_cast<std::uint64_t>(rule.hits), "tensor"));
   }
-  lines.emplace_back("file", change(plan.file_bytes_in, plan.file_bytes_out));
+  lines.emplace_back(plan.files.empty() ? "file" : "folder", change(plan.file_bytes_in, plan.file_bytes_out));
+  if (!plan.files.empty()) {
+    const auto shards = std::ranges::count(plan.files, "shard", &PlannedFile::what);
+    lines.emplace_back("files", count(static_cast<std::uint64_t>(shards), "shard") + " of weights, " +
+                                    std::to_string(static_cast<std::int64_t>(plan.files.size()) - shards) + " others");
+    lines.emplace_back("loads in", plan.client.empty() ? "bnq only" : "transformers, as " + plan.client);
+  }
   lines.insert(lines.end(), more.begin(), more.end());
   return table.text() + "\n" + facts(lines);
 }

@@ -32,8 +32,10 @@ struct QuantizeOptions {
   std::vector<Rule> rules = {};  ///< the last that matches wins
   std::string embeddings = {};   ///< scheme for 2-d *.weight tensors of embedding tables; empty: keep
   std::string head = {};         ///< scheme for lm_head; empty: keep
-  bool strict = false;           ///< a rule without a hit is an error, not a warning
+  bool strict = false;           ///< errors, not warnings: a rule without a hit, a folder that no client loads, a layer
+                                 ///< that its client's form cannot hold
   bool replace = false;          ///< overwrite an existing output
+  std::uint64_t shard_bytes = 5'000'000'000;  ///< of a folder: a shard holds one tensor, or up to so many bytes
   Progress progress = {};
 };
 
@@ -54,8 +56,17 @@ struct RuleHits {
   std::int64_t hits = 0;
 };
 
+/// A file of an output folder, by its path below the folder.
+struct PlannedFile {
+  std::string name = {};
+  std::string what = {};  ///< "shard", "index", "config" or "copy"
+  std::uint64_t nbytes = 0;
+};
+
 struct Plan {
   std::vector<PlannedTensor> tensors = {};  ///< in the order of the input's bytes
+  std::vector<PlannedFile> files = {};      ///< of an output folder; empty for a file
+  std::string client = {};                  ///< of a folder: the form that plain transformers loads; empty: bnq only
   std::vector<RuleHits> rules = {};
   std::vector<std::string> warnings = {};
   std::uint64_t file_bytes_in = 0;
@@ -66,7 +77,12 @@ struct Plan {
 /// Throws as `quantize_checkpoint` does before it starts.
 [[nodiscard]] BNQ_EXPORT Plan plan_checkpoint(const std::filesystem::path& in, const QuantizeOptions& options);
 
-/// Quantizes one safetensors file into another, tensor by tensor. The plan that was carried out is returned.
+/// Quantizes a safetensors file into another, or a Hugging Face model folder into another, tensor by tensor. The plan
+/// that was carried out is returned.
+///
+/// A folder is one with model.safetensors, or with model.safetensors.index.json and its shards. Where its architecture
+/// is on the tested list (docs/formats/folder.rst), plain transformers loads what is written; otherwise bnq only, and
+/// the plan's warnings say why. It appears under its name only when whole. To replace one it must be bnq's.
 ///
 /// A rule may quantize any float tensor. Integers and f64 are copied; a rule that hits nothing else is an error.
 /// Throws `invalid_argument` (unknown scheme; in and out are the same file, also through links; a rule that hits only

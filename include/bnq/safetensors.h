@@ -44,6 +44,10 @@ class BNQ_EXPORT Reader {
   [[nodiscard]] TensorView view(const Entry& entry) const;
   [[nodiscard]] std::shared_ptr<const void> owner() const noexcept;
 
+  /// Gives the memory of a tensor's pages back: what was read of a mapping counts as the process' memory until then.
+  /// They are read again when touched.
+  void release(const Entry& entry) const noexcept;
+
  private:
   struct State;
   std::shared_ptr<const State> state_;
@@ -64,6 +68,10 @@ class BNQ_EXPORT Writer {
 
   /// Size of the file that such entries and metadata make, without writing it.
   [[nodiscard]] static std::uint64_t file_bytes(std::vector<Entry> entries, const Metadata& metadata);
+
+  /// Metadata in place of the constructor's, for what is known only when tensors are. Throws `invalid_argument` unless
+  /// it makes a header of the same length.
+  void set_metadata(const Metadata& metadata);
 
   /// The bytes of one declared tensor, in any order, once each.
   void write(std::string_view name, std::span<const std::byte> bytes);

@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import InvalidArgumentError, IoError, MissingFileError
 
-__all__ = ["checked_path", "flag", "number", "shape_of", "shown", "tells_missing_files", "text"]
+__all__ = ["checked_path", "count", "flag", "number", "shape_of", "shown", "tells_missing_files", "text"]
 
 _LONGEST = 80
 
@@ -64,6 +64,17 @@ def number(value: Any, what: str) -> float:
         chosen = math.nan
     if math.isnan(chosen):
         raise InvalidArgumentError(f"{what}: not a number (got {shown(value)}, need a number)")
+    return chosen
+
+
+def count(value: Any, what: str) -> int:
+    """A whole number of 1 or more that 63 bits hold."""
+    try:
+        chosen = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        chosen = 0
+    if not 0 < chosen < 2**63:
+        raise InvalidArgumentError(f"{what}: not a number of bytes (got {shown(value)}, need a whole number from 1)")
     return chosen
 
 

@@ -26,9 +26,15 @@ void bind_plan(nb::module_& m) {
       .def_ro("reason", &PlannedTensor::reason)
       .def_ro("bytes_in", &PlannedTensor::bytes_in)
       .def_ro("bytes_out", &PlannedTensor::bytes_out);
+  nb::class_<PlannedFile>(m, "PlannedFile")
+      .def_ro("name", &PlannedFile::name)
+      .def_ro("what", &PlannedFile::what)
+      .def_ro("nbytes", &PlannedFile::nbytes);
   nb::class_<RuleHits>(m, "RuleHits").def_ro("rule", &RuleHits::rule).def_ro("hits", &RuleHits::hits);
   nb::class_<Plan>(m, "Plan")
       .def_ro("tensors", &Plan::tensors)
+      .def_ro("files", &Plan::files)
+      .def_ro("client", &Plan::client)
       .def_ro("rules", &Plan::rules)
       .def_ro("warnings", &Plan::warnings)
       .def_ro("file_bytes_in", &Plan::file_bytes_in)
@@ -49,6 +55,7 @@ void bind_options(nb::module_& m) {
       .def_rw("scheme", &QuantizeOptions::scheme)
       .def_rw("embeddings", &QuantizeOptions::embeddings)
       .def_rw("head", &QuantizeOptions::head)
+      .def_rw("shard_bytes", &QuantizeOptions::shard_bytes)
       .def_rw("strict", &QuantizeOptions::strict)
       .def_rw("replace", &QuantizeOptions::replace)
       .def(

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "io/file_form.h"
+#include "io/source.h"
 
 #include <filesystem>
 #include <map>
@@ -9,7 +10,7 @@
 
 namespace bnq::detail {
 
-/// What a file holds as its user sees it: quantized tensors (each of several entries) and plain ones.
+/// What a file or folder holds as its user sees it: quantized tensors (each of several entries) and plain ones.
 struct Contents {
   std::vector<FileForm> quantized;  ///< by name
   std::map<std::string, safetensors::Entry> plain;
@@ -20,12 +21,12 @@ struct Contents {
 
 /// Throws `bad_content` when the bnq entry of the metadata is broken, a part of a tensor is missing or does not fit, or
 /// two tensors claim one name.
-[[nodiscard]] Contents contents_of(const safetensors::Reader& reader);
+[[nodiscard]] Contents contents_of(const Source& source);
 
 /// Throws `bad_content` naming tensor and cure when the file already holds low-bit tensors, of bnq or of others.
-void require_not_packed(const safetensors::Reader& reader, const Contents& contents);
+void require_not_packed(const Source& source, const Contents& contents);
 
-/// Throws `invalid_argument` when both are one file, also through links.
+/// Throws `invalid_argument` when both are one file or folder, also through links, or `out` is a folder around `in`.
 void require_other_file(const std::filesystem::path& in, const std::filesystem::path& out);
 
 }  // namespace bnq::detail

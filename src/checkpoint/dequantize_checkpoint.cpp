@@ -1,7 +1,9 @@
+#include "checkpoint/clients/model_config.h"
 #include "checkpoint/contents.h"
 #include "checkpoint/work.h"
 #include "core/elements.h"
 #include "core/fail.h"
+#include "io/folder/output_folder.h"
 #include "io/metadata.h"
 #include "io/system_call.h"
 
@@ -15,22 +17,32 @@ namespace {
 
 using detail::Contents;
 using detail::FileForm;
+using detail::OutputShard;
+using detail::Source;
 using safetensors::Entry;
 using safetensors::Reader;
 
-std::vector<Entry> entries_of(const Contents& contents, std::optional<DType> dtype) {
-  std::vector<Entry> entries;
+/// One tensor of the output: dequantized, or a copy.
+struct Item {
+  const FileForm* form;  ///< null: a copy
+  Entry entry;           ///< of the output
+};
+
+std::vector<Item> items_of(const Contents& contents, std::optional<DType> dtype) {
+  std::vector<Item> items;
   for (const FileForm& form : contents.quantized) {
-    entries.push_back({.name = form.name, .dtype = dtype.value_or(form.dtype), .shape = form.shape});
+    const DType out = dtype.value_or(form.dtype);
+    const auto bytes = static_cast<std::uint64_t>(element_count(form.shape)) * size_bytes(out);
+    items.push_back({&form, {.name = form.name, .dtype = out, .shape = form.shape, .nbytes = bytes}});
   }
-  for (const auto& [name, entry] : contents.plain) entries.push_back(entry);
-  return entries;
+  for (const auto& [name, entry] : contents.plain) items.push_back({nullptr, entry});
+  return items;
 }
 
-Contents quantized_contents(const Reader& reader) {
-  Contents contents = detail::contents_of(reader);
+Contents quantized_contents(const Source& source) {
+  Contents contents = detail::contents_of(source);
   if (!contents.quantized.empty()) return contents;
-  detail::fail(ErrorKind::bad_content, {.where = detail::text_of(reader.path()),
+  detail::fail(ErrorKind::bad_content, {.where = detail::text_of(source.path()),
                                         .what = "holds no tensor that bnq quantized",
                                         .need = "a 'bnq' entry in its metadata that names one"});
 }
@@ -49,33 +61,85 @@ std::int64_t write_dequantized(const Reader& reader, safetensors::Writer& writer
   return held;
 }
 
+/// Work with what it needs to be done, file by file.
+class Dequantizer {
+ public:
+  Dequantizer(const Source& source, std::optional<DType> dtype, const Progress& progress)
+      : source_(source),
+        contents_(quantized_contents(source)),
+        items_(items_of(contents_, dtype)),
+        counter_(progress, source.file_bytes(), detail::ProgressCounter::Writes::yes) {
+    std::vector<std::vector<Entry>> entries;
+    for (const Item& item : items_) entries.push_back({item.entry});
+    shards = detail::split_into_shards(entries, source.folder() ? most_shard_bytes : ~std::uint64_t{0});
+    if (source.folder()) detail::name_shards(shards);
+    result.tensors = static_cast<std::int64_t>(contents_.quantized.size());
+    result.file_bytes_in = source.file_bytes();
+    for (OutputShard& shard : shards) {
+      shard.metadata = source.shards().front().metadata();
+      shard.metadata.erase(detail::metadata_key);
+      shard.nbytes = safetensors::Writer::file_bytes(shard.entries, shard.metadata);
+      result.file_bytes_out += shard.nbytes;
+    }
+  }
+
+  std::vector<OutputShard> shards;
+  DequantizeResult result;
+
+  void write(const OutputShard& shard, const std::filesystem::path& path, bool replace) {
+    using Replace = safetensors::Writer::Replace;
+    safetensors::Writer writer(path, shard.entries, shard.metadata, replace ? Replace::yes : Replace::no);
+    for (std::size_t i = shard.first; i < shard.last; ++i) write_item(writer, items_[i]);
+    writer.finish();
+  }
+
+ private:
+  static constexpr std::uint64_t most_shard_bytes = 5'000'000'000;
+
+  void write_item(safetensors::Writer& writer, const Item& item) {
+    if (item.form == nullptr) {
+      const Reader& reader = source_.shard_of(item.entry.name);
+      writer.write(item.entry.name, reader.bytes(item.entry));
+      counter_.add(item.entry.nbytes);
+    } else {
+      const Reader& reader = source_.shard_of(item.form->codes_name());
+      result.saturated_values += write_dequantized(reader, writer, *item.form, item.entry.dtype);
+      counter_.add(stored_bytes(*item.form));
+    }
+  }
+
+  const Source& source_;
+  Contents contents_;
+  std::vector<Item> items_;
+  detail::ProgressCounter counter_;
+};
+
+void write_folder(const Source& source, Dequantizer& work, const std::filesystem::path& out, bool replace) {
+  detail::OutputFolder folder(out, work.result.file_bytes_out, replace);
+  for (const OutputShard& shard : work.shards) work.write(shard, folder.place(shard.name), false);
+  if (const std::string index = detail::index_of(work.shards); !index.empty()) folder.write(detail::index_name, index);
+  const std::string& config = source.folder()->config;
+  if (!config.empty()) folder.write(detail::config_name, detail::without_quantization(config));
+  for (const detail::FolderFile& other : source.folder()->others) {
+    folder.copy(source.path() / other.name, other.name);
+  }
+  folder.commit();
+}
+
 }  // namespace
 
 DequantizeResult dequantize_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
                                        std::optional<DType> dtype, bool replace, const Progress& progress) {
   if (dtype) detail::require_quantizable("dequantize", *dtype);
   detail::require_other_file(in, out);
-  const Reader reader(in);
-  const Contents contents = quantized_contents(reader);
-  safetensors::Metadata metadata = reader.metadata();
-  metadata.erase(detail::metadata_key);
-  std::vector<Entry> entries = entries_of(contents, dtype);
-  using Replace = safetensors::Writer::Replace;
-  DequantizeResult result{.tensors = static_cast<std::int64_t>(contents.quantized.size()),
-                          .file_bytes_in = reader.file_bytes(),
-                          .file_bytes_out = safetensors::Writer::file_bytes(entries, metadata)};
-  safetensors::Writer writer(out, std::move(entries), metadata, replace ? Replace::yes : Replace::no);
-  detail::ProgressCounter counter(progress, reader.file_bytes(), detail::ProgressCounter::Writes::yes);
-  for (const FileForm& form : contents.quantized) {
-    result.saturated_values += write_dequantized(reader, writer, form, dtype.value_or(form.dtype));
-    counter.add(stored_bytes(form));
+  const Source source(in);
+  Dequantizer work(source, dtype, progress);
+  if (source.folder()) {
+    write_folder(source, work, out, replace);
+  } else {
+    work.write(work.shards.front(), out, replace);
   }
-  for (const auto& [name, entry] : contents.plain) {
-    writer.write(name, reader.bytes(entry));
-    counter.add(entry.nbytes);
-  }
-  writer.finish();
-  return result;
+  return work.result;
 }
 
 }  // namespace bnq

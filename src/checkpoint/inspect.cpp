@@ -110,17 +110,19 @@ InspectedTensor inspect_quantized(const Reader& reader, const FileForm& form) {
 }  // namespace
 
 Inspection inspect_checkpoint(const std::filesystem::path& path, const Progress& progress) {
-  const Reader reader(path);
-  const detail::Contents contents = detail::contents_of(reader);
-  Inspection inspection{.tensors = {}, .file_bytes = reader.file_bytes(), .written_by = {}};
+  const detail::Source source(path);
+  const detail::Contents contents = detail::contents_of(source);
+  Inspection inspection{.tensors = {}, .file_bytes = source.file_bytes(), .written_by = {}};
   if (!contents.version.empty()) inspection.written_by = "bnq " + contents.version;
-  detail::ProgressCounter counter(progress, reader.file_bytes(), detail::ProgressCounter::Writes::no);
+  detail::ProgressCounter counter(progress, source.file_bytes(), detail::ProgressCounter::Writes::no);
   const auto add = [&](InspectedTensor tensor) {
     counter.add(tensor.nbytes);
     inspection.tensors.push_back(std::move(tensor));
   };
-  for (const FileForm& form : contents.quantized) add(inspect_quantized(reader, form));
-  for (const auto& [name, entry] : contents.plain) add(inspect_plain(reader, entry));
+  for (const FileForm& form : contents.quantized) {
+    add(inspect_quantized(source.shard_of(form.codes_name()), form));
+  }
+  for (const auto& [name, entry] : contents.plain) add(inspect_plain(source.shard_of(name), entry));
   std::ranges::sort(inspection.tensors, {}, &InspectedTensor::name);
   return inspection;
 }

@@ -34,6 +34,8 @@ json object_of(const PlannedTensor& t) {
           {"bytes_out", t.bytes_out}};
 }
 
+json object_of(const PlannedFile& f) { return {{"name", f.name}, {"what", f.what}, {"nbytes", f.nbytes}}; }
+
 json object_of(const InspectedTensor& t) {
   return {{"name", t.name},
           {"dtype", name(t.dtype)},
@@ -91,6 +93,8 @@ std::string text_of(const json& document) { return document.dump(2, ' ', false, 
 std::string to_json(const Plan& plan) {
   return text_of({{"schema", "bnq.plan/1"},
                   {"tensors", list_of(plan.tensors)},
+                  {"files", list_of(plan.files)},
+                  {"client", plan.client},
                   {"rules", list_of(plan.rules)},
                   {"warnings", plan.warnings},
                   {"file_bytes_in", plan.file_bytes_in},

@@ -1,8 +1,9 @@
+#include "checkpoint/clients/client_form.h"
 #include "checkpoint/contents.h"
 #include "checkpoint/rules.h"
 #include "checkpoint/work.h"
 #include "core/fail.h"
-#include "io/metadata.h"
+#include "io/system_call.h"
 
 #include <algorithm>
 #include <set>
@@ -26,23 +27,62 @@ void add_tensor(Work& work, const Entry& entry, const Decision& decision) {
   std::optional<FileForm> form;
   if (decision.scheme) form = file_form(entry.name, *decision.scheme, entry.dtype, entry.shape);
   PlannedTensor tensor = planned(entry, decision, form);
-  for (const Entry& part : form ? form->parts() : std::vector{entry}) {
-    tensor.bytes_out += part.nbytes;
-    work.entries.push_back(part);
-  }
+  for (const Entry& part : form ? form->parts() : std::vector{entry}) tensor.bytes_out += part.nbytes;
   work.plan.tensors.push_back(std::move(tensor));
   work.forms.push_back(std::move(form));
 }
 
-/// `x` and `x_scale` cannot both be kept under their names when x is quantized.
-void require_free_names(const Work& work) {
-  std::set<std::string_view> names;
-  for (const Entry& entry : work.entries) {
-    if (names.insert(entry.name).second) continue;
-    fail(ErrorKind::bad_content, {.where = in_file(work.reader.path(), entry.name),
-                                  .what = "its name is needed for a part of a quantized tensor",
-                                  .cure = "keep the tensor that would need it"});
+/// A layer that its client's form cannot hold stays float.
+void keep_refused(Work& work, Decision& decision, const Entry& entry) {
+  if (!decision.scheme) return;
+  const std::string refusal = client_refusal(*decision.scheme, entry.shape);
+  if (refusal.empty()) return;
+  if (work.options.strict) {
+    fail(ErrorKind::invalid_argument, {.where = "tensor '" + printable(entry.name) + "'",
+                                       .what = "would stay float: " + refusal,
+                                       .cure = "choose another scheme for it, or keep it by a rule"});
   }
+  decision = {std::nullopt, "kept: " + refusal};
+  work.plan.warnings.push_back("'" + printable(entry.name) + "' stays float: " + refusal);
+}
+
+/// What the config of the input folder says; nothing for a file.
+ModelConfig config_of(const Source& source) {
+  if (!source.folder() || source.folder()->config.empty()) return {};
+  const std::string where = text_of(source.path() / config_name);
+  ModelConfig config = parse_model_config(where, source.folder()->config);
+  if (config.quant_method.empty()) return config;
+  fail(ErrorKind::bad_content, {.where = where,
+                                .what = "says that the model is quantized already",
+                                .got = "quant_method '" + printable(config.quant_method) + "'",
+                                .cure = "quantize the original"});
+}
+
+std::vector<ClientTensor> client_tensors(const Work& work, const Architecture* architecture) {
+  std::vector<ClientTensor> tensors;
+  for (const PlannedTensor& t : work.plan.tensors) {
+    const Role role = architecture == nullptr ? Role::other : role_of(*architecture, t.name);
+    const bool has_bias = work.source.find(std::string(module_of(t.name)) + ".bias") != nullptr;
+    tensors.push_back({t.name, role, t.shape, t.scheme, t.layout, has_bias});
+  }
+  return tensors;
+}
+
+/// Which client loads the folder, and what config.json says for it.
+void choose_client(Work& work, const ModelConfig& config, const Architecture* architecture) {
+  const ClientForm client = client_form(config, client_tensors(work, architecture));
+  work.plan.client = client.name;
+  if (!client.why_bnq_only.empty()) {
+    const std::string what = "only bnq will read this folder, not transformers: " + client.why_bnq_only;
+    if (work.options.strict) fail(ErrorKind::invalid_argument, {.where = text_of(work.source.path()), .what = what});
+    work.plan.warnings.push_back(what);
+  }
+  for (std::optional<FileForm>& form : work.forms) {
+    if (form) form->has_inverse_scale = client.inverse_scales;
+  }
+  const std::string& text = work.source.folder()->config;
+  if (text.empty()) return;
+  work.config = client.quantization_config.empty() ? text : with_quantization(text, client.quantization_config);
 }
 
 /// Names are to blame only where no rule is.
@@ -79,23 +119,23 @@ void add_warnings(Plan& plan, const Rules& rules, bool strict) {
 }  // namespace
 
 Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) {
-  Rules rules(options);
-  Work work{.reader = safetensors::Reader(in)};
-  require_not_packed(work.reader, contents_of(work.reader));
-  for (const Entry& entry : work.reader.tensors()) {
-    add_tensor(work, entry, rules.decide({entry.name, entry.dtype, entry.shape.size()}));
+  Rules rules(options);  // what the user got wrong is said before a file is opened
+  Work work{.source = Source(in), .options = options};
+  const ModelConfig config = config_of(work.source);
+  const Architecture* const architecture = find_architecture(config.architecture);
+  require_not_packed(work.source, contents_of(work.source));
+  for (const Entry& entry : work.source.tensors()) {
+    Decision decision = rules.decide({entry.name, entry.dtype, entry.shape.size()}, architecture);
+    if (architecture != nullptr && role_of(*architecture, entry.name) != Role::other) {
+      keep_refused(work, decision, entry);
+    }
+    add_tensor(work, entry, decision);
   }
   rules.require_followed();
-  require_free_names(work);
-  std::vector<FileForm> forms;
-  for (const auto& form : work.forms) {
-    if (form) forms.push_back(*form);
-  }
-  work.metadata = metadata_of(work.reader.metadata(), forms, &options);
+  if (work.source.folder()) choose_client(work, config, architecture);
   work.plan.rules = rules.hits();
   add_warnings(work.plan, rules, options.strict);
-  work.plan.file_bytes_in = work.reader.file_bytes();
-  work.plan.file_bytes_out = safetensors::Writer::file_bytes(work.entries, work.metadata);
+  place_output(work);
   return work;
 }
 

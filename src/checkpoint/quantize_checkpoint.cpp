@@ -1,5 +1,6 @@
 #include "checkpoint/contents.h"
 #include "checkpoint/work.h"
+#include "io/folder/output_folder.h"
 
 #include <bnq/quantize.h>
 
@@ -9,25 +10,52 @@ namespace bnq {
 namespace {
 
 using detail::FileForm;
+using detail::OutputShard;
 using detail::Work;
+using safetensors::Reader;
 
 /// `quantize` knows no names: its messages get file and tensor in front.
-QuantizedTensor quantize_entry(const Work& work, const safetensors::Entry& entry, const Scheme& scheme) {
+QuantizedTensor quantize_entry(const Reader& reader, const safetensors::Entry& entry, const Scheme& scheme) {
   try {
-    return quantize(work.reader.view(entry), scheme);
+    return quantize(reader.view(entry), scheme);
   } catch (const Error& error) {
-    throw Error(error.kind(), detail::in_file(work.reader.path(), entry.name) + ": " + error.what());
+    throw Error(error.kind(), detail::in_file(reader.path(), entry.name) + ": " + error.what());
   }
 }
 
-void write_entry(const Work& work, safetensors::Writer& writer, std::size_t i) {
-  const safetensors::Entry& entry = work.reader.tensors()[i];
-  const std::optional<FileForm>& form = work.forms[i];
+void write_entry(Work& work, safetensors::Writer& writer, std::size_t i) {
+  const safetensors::Entry& entry = work.source.tensors()[i];
+  const Reader& reader = work.source.shard_of(entry.name);
+  std::optional<FileForm>& form = work.forms[i];
   if (form) {
-    detail::write_tensor(writer, *form, pack(quantize_entry(work, entry, form->scheme), form->layout));
+    detail::write_tensor(writer, *form, pack(quantize_entry(reader, entry, form->scheme), form->layout));
   } else {
-    writer.write(entry.name, work.reader.bytes(entry));
+    writer.write(entry.name, reader.bytes(entry));
   }
+  reader.release(entry);
+}
+
+void write_shard(Work& work, const OutputShard& shard, const std::filesystem::path& path, bool replace,
+                 detail::ProgressCounter& progress) {
+  using Replace = safetensors::Writer::Replace;
+  safetensors::Writer writer(path, shard.entries, shard.metadata, replace ? Replace::yes : Replace::no);
+  for (std::size_t i = shard.first; i < shard.last; ++i) {
+    write_entry(work, writer, i);
+    progress.add(work.source.tensors()[i].nbytes);
+  }
+  writer.set_metadata(detail::shard_metadata(work, shard));
+  writer.finish();
+}
+
+void write_folder(Work& work, const std::filesystem::path& out, detail::ProgressCounter& progress) {
+  detail::OutputFolder folder(out, work.plan.file_bytes_out, work.options.replace);
+  for (const OutputShard& shard : work.shards) write_shard(work, shard, folder.place(shard.name), false, progress);
+  if (!work.index.empty()) folder.write(detail::index_name, work.index);
+  if (!work.config.empty()) folder.write(detail::config_name, work.config);
+  for (const detail::FolderFile& other : work.source.folder()->others) {
+    folder.copy(work.source.path() / other.name, other.name);
+  }
+  folder.commit();
 }
 
 }  // namespace
@@ -36,14 +64,12 @@ Plan quantize_checkpoint(const std::filesystem::path& in, const std::filesystem:
                          const QuantizeOptions& options) {
   detail::require_other_file(in, out);
   Work work = detail::plan_work(in, options);
-  using Replace = safetensors::Writer::Replace;
-  safetensors::Writer writer(out, work.entries, work.metadata, options.replace ? Replace::yes : Replace::no);
-  detail::ProgressCounter progress(options.progress, work.plan.file_bytes_in, detail::ProgressCounter::Writes::yes);
-  for (std::size_t i = 0; i < work.forms.size(); ++i) {
-    write_entry(work, writer, i);
-    progress.add(work.reader.tensors()[i].nbytes);
+  detail::ProgressCounter progress(options.progress, work.source.file_bytes(), detail::ProgressCounter::Writes::yes);
+  if (work.source.folder()) {
+    write_folder(work, out, progress);
+  } else {
+    write_shard(work, work.shards.front(), out, options.replace, progress);
   }
-  writer.finish();
   return std::move(work.plan);
 }
 

@@ -98,7 +98,7 @@ Rules::Rules(const QuantizeOptions& options)
   }
 }
 
-Decision Rules::decide(const Candidate& tensor) {
+Decision Rules::decide(const Candidate& tensor, const Architecture* architecture) {
   Parsed* last = nullptr;
   for (Parsed& rule : rules_) {
     if (!matches(rule.pattern, tensor.name)) continue;
@@ -110,7 +110,8 @@ Decision Rules::decide(const Candidate& tensor) {
     last = &rule;
   }
   if (!is_quantizable(tensor.dtype)) return keep(not_quantized(tensor.dtype));
-  if (last == nullptr) return decide_by_name(tensor);
+  if (last == nullptr)
+    return architecture == nullptr ? decide_by_name(tensor) : decide_by_architecture(tensor, *architecture);
   return follow(last->scheme, "rule '" + printable(last->text) + "'");
 }
 
@@ -121,6 +122,17 @@ Decision Rules::decide_by_name(const Candidate& tensor) const {
   if (holds_any(name, other_words)) return keep("norm or bias table");
   if (name.find(head_word) != std::string::npos) return follow(head_, "head");
   if (holds_any(name, embedding_words)) return follow(embeddings_, "embedding");
+  return {scheme_, "linear weight"};
+}
+
+Decision Rules::decide_by_architecture(const Candidate& tensor, const Architecture& architecture) const {
+  const std::string model = "a " + std::string(architecture.name);
+  const Role role = role_of(architecture, tensor.name);
+  if (role == Role::other) return keep("no linear weight of " + model);
+  if (tensor.axes != 2) return keep(std::to_string(tensor.axes) + "-d");
+  if (role == Role::head) return follow(head_, "head");
+  if (role == Role::embedding) return follow(embeddings_, "embedding");
+  if (architecture.is_transposed) return keep("its rows are inputs in " + model + " (Conv1D)");
   return {scheme_, "linear weight"};
 }
 

@@ -2,6 +2,8 @@
 
 #include <bnq/checkpoint.h>
 
+#include "checkpoint/clients/architecture.h"
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,13 +24,14 @@ struct Candidate {
 };
 
 /// The schemes of `QuantizeOptions`, parsed once. The last rule that matches a tensor's name decides; without one, its
-/// name and shape do.
+/// architecture does, or its name and shape.
 class Rules {
  public:
   /// Throws `invalid_argument` for a scheme that is none.
   explicit Rules(const QuantizeOptions& options);
 
-  [[nodiscard]] Decision decide(const Candidate& tensor);
+  /// Without a known architecture (null) names and shapes say what is a linear weight.
+  [[nodiscard]] Decision decide(const Candidate& tensor, const Architecture* architecture);
 
   [[nodiscard]] std::vector<RuleHits> hits() const;
 
@@ -45,6 +48,7 @@ class Rules {
   };
 
   [[nodiscard]] Decision decide_by_name(const Candidate& tensor) const;
+  [[nodiscard]] Decision decide_by_architecture(const Candidate& tensor, const Architecture& architecture) const;
 
   std::vector<Parsed> rules_;
   Scheme scheme_;

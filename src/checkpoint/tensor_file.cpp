@@ -42,7 +42,7 @@ void save(const std::filesystem::path& path, const std::map<std::string, StoredT
                              replace ? Replace::yes : Replace::no);
   for (const auto& [name, tensor] : tensors) {
     if (const auto* const q = std::get_if<QuantizedTensor>(&tensor)) {
-      const FileForm form = form_of(name, *q);
+      FileForm form = form_of(name, *q);
       detail::write_tensor(writer, form, pack(*q, form.layout));
     } else {
       writer.write(name, std::get<Tensor>(tensor).bytes());
@@ -52,11 +52,13 @@ void save(const std::filesystem::path& path, const std::map<std::string, StoredT
 }
 
 std::map<std::string, StoredTensor> load(const std::filesystem::path& path) {
-  const safetensors::Reader reader(path);
-  const detail::Contents contents = detail::contents_of(reader);
+  const detail::Source source(path);
+  const detail::Contents contents = detail::contents_of(source);
   std::map<std::string, StoredTensor> tensors;
-  for (const FileForm& form : contents.quantized) tensors.emplace(form.name, detail::read_quantized(reader, form));
-  for (const auto& [name, entry] : contents.plain) tensors.emplace(name, copy_of(reader, entry));
+  for (const FileForm& form : contents.quantized) {
+    tensors.emplace(form.name, detail::read_quantized(source.shard_of(form.codes_name()), form));
+  }
+  for (const auto& [name, entry] : contents.plain) tensors.emplace(name, copy_of(source.shard_of(name), entry));
   return tensors;
 }
 

@@ -16,6 +16,7 @@ namespace bnq {
 namespace {
 
 using detail::FileForm;
+using detail::Source;
 using safetensors::Entry;
 using safetensors::Reader;
 
@@ -42,7 +43,7 @@ bool misses(const Gates& gates, const Report& report) {
          (gates.min_cosine && report.cosine < *gates.min_cosine);
 }
 
-void require_floats(const Reader& original) {
+void require_floats(const Source& original) {
   const detail::Contents contents = detail::contents_of(original);
   if (contents.quantized.empty()) return;
   detail::fail(ErrorKind::bad_content, {.where = detail::text_of(original.path()),
@@ -82,8 +83,8 @@ VerifiedTensor verify_copy(const Reader& original, const Entry& entry, const Rea
 Verification verify_checkpoint(const std::filesystem::path& original_path, const std::filesystem::path& quantized_path,
                                const Gates& gates, const Progress& progress) {
   require_gates(gates);
-  const Reader original(original_path);
-  const Reader quantized(quantized_path);
+  const Source original(original_path);
+  const Source quantized(quantized_path);
   require_floats(original);
   const detail::Contents contents = detail::contents_of(quantized);
   Verification v;
@@ -91,17 +92,19 @@ Verification verify_checkpoint(const std::filesystem::path& original_path, const
   v.file_bytes_after = quantized.file_bytes();
   detail::ProgressCounter counter(progress, original.file_bytes(), detail::ProgressCounter::Writes::no);
   for (const Entry& entry : original.tensors()) {
+    const Reader& shard = original.shard_of(entry.name);
     const FileForm* const form = contents.find_quantized(entry.name);
     const auto copy = contents.plain.find(entry.name);
     if (form != nullptr) {
-      v.tensors.push_back(verify_quantized(original, entry, quantized, *form));
+      v.tensors.push_back(verify_quantized(shard, entry, quantized.shard_of(form->codes_name()), *form));
       const auto& report = v.tensors.back().report;
       v.tensors.back().gate_missed = report && misses(gates, *report);
     } else if (copy != contents.plain.end()) {
-      v.tensors.push_back(verify_copy(original, entry, quantized, copy->second));
+      v.tensors.push_back(verify_copy(shard, entry, quantized.shard_of(entry.name), copy->second));
     } else {
       v.missing.push_back(entry.name);
     }
+    shard.release(entry);
     counter.add(entry.nbytes);
   }
   for (const FileForm& form : contents.quantized) {

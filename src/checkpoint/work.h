@@ -4,6 +4,8 @@
 
 #include "core/fail.h"
 #include "io/file_form.h"
+#include "io/folder/output_shards.h"
+#include "io/source.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -15,12 +17,20 @@ namespace bnq::detail {
 
 /// A plan, and what carrying it out needs.
 struct Work {
-  safetensors::Reader reader;
+  Source source;
+  const QuantizeOptions& options;
   Plan plan = {};
   std::vector<std::optional<FileForm>> forms = {};  ///< one a planned tensor; empty: copied
-  std::vector<safetensors::Entry> entries = {};     ///< of the output
-  safetensors::Metadata metadata = {};              ///< of the output
+  std::vector<OutputShard> shards = {};
+  std::string index = {};   ///< bytes of the index of an output folder; empty with one shard
+  std::string config = {};  ///< bytes of its config.json; empty when the input has none
 };
+
+/// Which output file holds which tensor, their sizes, and what else the output has. `work` has tensors and forms.
+void place_output(Work& work);
+
+/// The metadata of an output file; scales that only the metadata holds are those of the forms.
+[[nodiscard]] safetensors::Metadata shard_metadata(const Work& work, const OutputShard& shard);
 
 /// Throws as `plan_checkpoint` does.
 [[nodiscard]] Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options);

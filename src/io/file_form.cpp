@@ -3,6 +3,7 @@
 #include "core/fail.h"
 #include "io/system_call.h"
 
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -37,6 +38,15 @@ Tensor tensor_of(DType dtype, const Shape& shape, std::span<const std::byte> byt
   Tensor tensor(dtype, shape);
   if (!bytes.empty()) std::memcpy(tensor.bytes().data(), bytes.data(), bytes.size());
   return tensor;
+}
+
+float inverse_of(const FileForm& form) {
+  const float inverse = 1.0F / form.scale;
+  if (std::isfinite(inverse)) return inverse;
+  fail(ErrorKind::unsupported, {.where = "tensor '" + printable(form.name) + "'",
+                                .what = "its scale has no finite reciprocal, which is what the client's form holds",
+                                .got = std::to_string(form.scale),
+                                .cure = "keep this tensor"});
 }
 
 /// Runs `read`; what the data did wrong is reported as bad content of this file and tensor.
@@ -77,9 +87,15 @@ void require_parts(const Reader& reader, const FileForm& form) {
   for (const Entry& part : form.parts()) (void)part_bytes(reader, form, part);
 }
 
-void write_tensor(safetensors::Writer& writer, const FileForm& form, const PackedTensor& packed) {
+void write_tensor(safetensors::Writer& writer, FileForm& form, const PackedTensor& packed) {
   writer.write(form.codes_name(), packed.data());
-  writer.write(form.scales_name(), std::as_bytes(packed.scales()));
+  if (form.has_inverse_scale) {
+    form.scale = packed.scales().front();
+    const float inverse = inverse_of(form);
+    writer.write(form.scales_name(), std::as_bytes(std::span(&inverse, 1)));
+  } else {
+    writer.write(form.scales_name(), std::as_bytes(packed.scales()));
+  }
   if (form.states_shape()) writer.write(form.shape_name(), std::as_bytes(std::span(form.shape)));
 }
 
@@ -87,6 +103,16 @@ PackedTensor read_tensor(const Reader& reader, const FileForm& form) {
   const std::vector<Entry> parts = form.parts();
   const auto codes = part_bytes(reader, form, parts[0]);
   Tensor scales = tensor_of(DType::f32, parts[1].shape, part_bytes(reader, form, parts[1]));
+  if (form.has_inverse_scale) {
+    float& stored = scales.data<float>().front();
+    if (stored != inverse_of(form)) {
+      fail(ErrorKind::bad_content, {.where = in_file(reader.path(), form.name),
+                                    .what = "'" + printable(form.scales_name()) + "' disagrees with the bnq metadata",
+                                    .got = std::to_string(stored),
+                                    .need = std::to_string(inverse_of(form))});
+    }
+    stored = form.scale;
+  }
   if (form.states_shape()) {
     const auto stated = part_bytes(reader, form, parts[2]);
     const auto need = std::as_bytes(std::span(form.shape));

@@ -19,6 +19,8 @@ struct FileForm {
   Layout layout;
   DType dtype;  ///< of the float tensor it came from
   Shape shape;
+  bool has_inverse_scale = false;  ///< the file holds 1 / scale, rounded, as a client wants it; the metadata the scale
+  float scale = 0;                 ///< with has_inverse_scale: the one scale there is
 
   [[nodiscard]] std::string codes_name() const { return name + std::string(layout.row().file_suffix); }
   [[nodiscard]] std::string scales_name() const { return name + "_scale"; }
@@ -36,7 +38,8 @@ struct FileForm {
 /// Looks at the header only: no size that the form states is used before this.
 void require_parts(const safetensors::Reader& reader, const FileForm& form);
 
-void write_tensor(safetensors::Writer& writer, const FileForm& form, const PackedTensor& packed);
+/// Sets `form.scale` where the file cannot hold it.
+void write_tensor(safetensors::Writer& writer, FileForm& form, const PackedTensor& packed);
 
 /// Borrows the codes from the mapping. Throws `bad_content` naming file and tensor when a part is missing or has
 /// another dtype, shape or value than the form says.

@@ -17,6 +17,9 @@ class FileMap {
 
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
 
+  /// Gives whole pages of `part` back to the system; they are read again when touched.
+  void release(std::span<const std::byte> part) const noexcept;
+
  private:
   std::span<const std::byte> bytes_;
 };

@@ -8,6 +8,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include <array>
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
 #include <utility>
 
 namespace bnq::detail {
@@ -24,11 +29,33 @@ json options_of(const QuantizeOptions& options) {
   return {{"scheme", options.scheme}, {"rules", rules}, {"embeddings", options.embeddings}, {"head", options.head}};
 }
 
+constexpr const char* scale_key = "scale_bits";  // of a scale that the file holds inverted: float32 bits, 8 hex digits
+
+std::string hex_bits(float value) {
+  std::array<char, 9> text{};
+  (void)std::snprintf(text.data(), text.size(), "%08x", std::bit_cast<std::uint32_t>(value));
+  return text.data();
+}
+
+float float_of_hex(const std::string& text) {
+  std::uint32_t bits = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bits, 16);
+  const float value = std::bit_cast<float>(bits);
+  const bool valid = error == std::errc() && end == text.data() + text.size() && text.size() == 8;
+  if (valid && std::isfinite(value) && value > 0) return value;
+  fail(ErrorKind::bad_content, {.where = scale_key,
+                                .what = "no positive float32",
+                                .got = "'" + printable(text) + "'",
+                                .need = "its bits as eight hex digits"});
+}
+
 json object_of(const FileForm& form) {
-  return {{"scheme", form.scheme.to_string()},
-          {"layout", form.layout.name()},
-          {"dtype", name(form.dtype)},
-          {"shape", form.shape}};
+  json object = {{"scheme", form.scheme.to_string()},
+                 {"layout", form.layout.name()},
+                 {"dtype", name(form.dtype)},
+                 {"shape", form.shape}};
+  if (form.has_inverse_scale) object[scale_key] = hex_bits(form.scale);
+  return object;
 }
 
 /// The bnq entry as a document, if it has one that is not absurd.
@@ -61,6 +88,13 @@ FileForm form_of(const std::string& name, const json& object) {
   FileForm form{name, Scheme::parse(object.at("scheme").get<std::string>()),
                 Layout::parse(object.at("layout").get<std::string>()),
                 quantizable_dtype(object.at("dtype").get<std::string>()), shape};
+  if (const auto bits = object.find(scale_key); bits != object.end()) {
+    form.has_inverse_scale = true;
+    form.scale = float_of_hex(bits->get<std::string>());
+    if (granule_count(form.shape, form.scheme.granularity()) != 1) {
+      fail(ErrorKind::bad_content, {.where = scale_key, .what = "stands at a tensor that has not one scale"});
+    }
+  }
   const std::string refusal = form.layout.refusal(form.scheme, form.shape);
   if (refusal.empty()) return form;
   fail(ErrorKind::bad_content,

@@ -105,8 +105,8 @@ def test_a_missing_file_is_the_systems_failure(bnq, verb):
     assert "nowhere" in bnq(*commands("nowhere")[verb], code=1).stderr
 
 
-def test_a_folder_is_no_file(bnq, tmp_path):
-    assert "folder" in bnq("inspect", tmp_path, code=1).stderr
+def test_a_folder_without_weights(bnq, tmp_path):
+    assert "holds no weights" in bnq("inspect", tmp_path, code=4).stderr
 
 
 def test_names_cannot_play_with_the_terminal(bnq, raw_file):

@@ -303,7 +303,8 @@ TEST_F(PlanTest, ReportsWhatTheReaderReports) {
   EXPECT_BNQ_ERROR(plan_checkpoint(path, {}), ErrorKind::io, path.string());
   write_file(path, raw_file("{]"));
   EXPECT_BNQ_ERROR(plan_checkpoint(path, {}), ErrorKind::bad_content, path.string());
-  EXPECT_BNQ_ERROR(plan_checkpoint(dir.path(), {}), ErrorKind::io, dir.path().string());
+  std::filesystem::create_directory(dir / "empty");
+  EXPECT_BNQ_ERROR(plan_checkpoint(dir / "empty", {}), ErrorKind::bad_content, "holds no weights");
 }
 
 TEST_F(PlanTest, WritesNothing) {

@@ -1,4 +1,4 @@
-"""Whole checkpoints: one safetensors file into another, tensor by tensor, in the memory of the largest tensor."""
+"""Whole checkpoints: a safetensors file or model folder into another, in the memory of its largest tensor."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from .. import _core
 from .._arrays import output_name
-from ..arguments import checked_path, flag, number, shown, tells_missing_files, text
+from ..arguments import checked_path, count, flag, number, shown, tells_missing_files, text
 from ..errors import InvalidArgumentError
 from ..scheme import Scheme, SchemeLike
 from .checkpoint_results import DequantizeResult, Inspection, Plan, Verification
@@ -33,6 +33,7 @@ def plan_checkpoint(
     rules: Rules | None = None,
     embeddings: SchemeLike | None = None,
     head: SchemeLike | None = None,
+    shard_bytes: int = 5_000_000_000,
     strict: bool = False,
 ) -> Plan:
     """What :func:`bnq.quantize_checkpoint` would do, from the header alone: reads no tensor and writes nothing.
@@ -40,6 +41,7 @@ def plan_checkpoint(
     Takes and raises what it does before it starts; the plan's warnings are in the plan.
     """
     options = _options(scheme, rules, embeddings, head)
+    options.shard_bytes = count(shard_bytes, "plan_checkpoint shard_bytes")
     options.strict = flag(strict, "plan_checkpoint strict")
     source = checked_path(src, "plan_checkpoint src")
     with tells_missing_files(source):
@@ -54,22 +56,26 @@ def quantize_checkpoint(
     rules: Rules | None = None,
     embeddings: SchemeLike | None = None,
     head: SchemeLike | None = None,
+    shard_bytes: int = 5_000_000_000,
     strict: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
-    """Quantizes one safetensors file into another.
+    """Quantizes a safetensors file into another, or a Hugging Face model folder into another.
 
     Args:
-        src: the input. f64 and integer tensors in it are copied.
+        src: the input: a file, or a folder with model.safetensors or shards and their index. f64 and integer tensors
+            are copied, tokenizer and other files of a folder too.
         dst: the output; it appears under its name only when whole.
         scheme: for linear weights that no rule names.
         rules: scheme by pattern of tensor names (``*``, ``?``, ``[…]``), ``"keep"`` or None to copy; the last pattern
             that matches wins. A dict, or a list of pairs or of texts ``"PATTERN=SCHEME"``.
         embeddings: scheme for embedding tables; None keeps them.
         head: scheme for the output head; None keeps it.
-        strict: a rule that names nothing is an error, not a warning.
-        force: replace an existing output.
+        shard_bytes: of a folder: a shard holds one tensor, or up to so many bytes.
+        strict: errors, not warnings: a rule that names nothing, a folder that plain transformers will not load, a layer
+            that has to stay float.
+        force: replace an existing output; a folder only if bnq wrote it.
         progress: called with the bytes of input done and in all; returns False to stop.
 
     Returns:
@@ -85,6 +91,7 @@ def quantize_checkpoint(
         Interrupted: `progress` returned False. What it raises comes through; no file is left in either case.
     """
     options = _options(scheme, rules, embeddings, head)
+    options.shard_bytes = count(shard_bytes, "quantize_checkpoint shard_bytes")
     options.strict = flag(strict, "quantize_checkpoint strict")
     options.replace = flag(force, "quantize_checkpoint force")
     source, target = checked_path(src, "quantize_checkpoint src"), checked_path(dst, "quantize_checkpoint dst")

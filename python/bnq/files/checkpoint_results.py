@@ -12,6 +12,7 @@ __all__ = [
     "InspectedTensor",
     "Inspection",
     "Plan",
+    "PlannedFile",
     "PlannedTensor",
     "RuleHits",
     "Verification",
@@ -52,11 +53,27 @@ class RuleHits:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """A file of an output folder."""
+
+    name: str
+    """Below the folder."""
+    what: str
+    """"shard", "index", "config" or "copy"."""
+    nbytes: int
+    """Its size, exactly."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What quantizing a checkpoint does."""
 
     tensors: tuple[PlannedTensor, ...]
     """In the order of the input's bytes."""
+    files: tuple[PlannedFile, ...]
+    """Of an output folder; empty for a file."""
+    client: str
+    """Of a folder: the form that plain transformers loads, such as "bitnet autobitlinear"; empty: bnq only."""
     rules: tuple[RuleHits, ...]
     """In the order given."""
     warnings: tuple[str, ...]
@@ -75,6 +92,8 @@ class Plan:
                 )
                 for t in core.tensors
             ),
+            files=tuple(PlannedFile(f.name, f.what, f.nbytes) for f in core.files),
+            client=core.client,
             rules=tuple(RuleHits(r.rule, r.hits) for r in core.rules),
             warnings=tuple(core.warnings),
             file_bytes_in=core.file_bytes_in,

@@ -2,7 +2,7 @@
 
 #include "core/fail.h"
 #include "io/file_map.h"
-#include "io/safetensors_header.h"
+#include "io/safetensors/header.h"
 #include "io/system_call.h"
 
 #include <unordered_map>
@@ -87,6 +87,13 @@ std::span<const std::byte> Reader::bytes(const Entry& entry) const {
     detail::fail(ErrorKind::invalid_argument, {.where = "Reader.bytes", .what = "an entry of another file"});
   }
   return state_->data.subspan(static_cast<std::size_t>(entry.offset), static_cast<std::size_t>(entry.nbytes));
+}
+
+void Reader::release(const Entry& entry) const noexcept {
+  const std::size_t size = state_->data.size();
+  if (entry.offset > size || entry.nbytes > size - entry.offset) return;
+  state_->file.release(
+      state_->data.subspan(static_cast<std::size_t>(entry.offset), static_cast<std::size_t>(entry.nbytes)));
 }
 
 TensorView Reader::view(const Entry& entry) const {

@@ -1,9 +1,9 @@
-#include "io/safetensors_header.h"
+#include "io/safetensors/header.h"
 
 #include "core/checked.h"
 #include "core/fail.h"
 #include "io/json_reason.h"
-#include "io/safetensors_dtype.h"
+#include "io/safetensors/dtype.h"
 
 #include <nlohmann/json.hpp>
 

@@ -2,7 +2,7 @@
 
 #include "core/fail.h"
 #include "io/output_file.h"
-#include "io/safetensors_header.h"
+#include "io/safetensors/header.h"
 
 #include <algorithm>
 #include <map>
@@ -25,6 +25,8 @@ std::uint64_t data_bytes(const std::vector<Entry>& entries) {
 
 struct Writer::State {
   std::string where;
+  std::vector<Entry> entries;
+  std::size_t header_bytes;
   std::map<std::string, Place, std::less<>> places;
   detail::OutputFile file;
 
@@ -44,7 +46,7 @@ Writer::Writer(std::filesystem::path path, std::vector<Entry> entries, const Met
   file.write_at(0, std::as_bytes(std::span(header)));
   std::map<std::string, Place, std::less<>> places;
   for (const Entry& entry : entries) places[entry.name] = {header.size() + entry.offset, entry.nbytes, false};
-  state_ = std::make_unique<State>(State{where, std::move(places), std::move(file)});
+  state_ = std::make_unique<State>(State{where, std::move(entries), header.size(), std::move(places), std::move(file)});
 }
 
 Writer::~Writer() = default;
@@ -53,6 +55,17 @@ Writer::Writer(Writer&&) noexcept = default;
 std::uint64_t Writer::file_bytes(std::vector<Entry> entries, const Metadata& metadata) {
   const std::string header = detail::make_safetensors_header("Writer.file_bytes", entries, metadata);
   return header.size() + data_bytes(entries);
+}
+
+void Writer::set_metadata(const Metadata& metadata) {
+  const std::string header = detail::make_safetensors_header(state_->where, state_->entries, metadata);
+  if (header.size() != state_->header_bytes) {
+    detail::fail(ErrorKind::invalid_argument, {.where = state_->where,
+                                               .what = "the metadata makes another header length",
+                                               .got = std::to_string(header.size()),
+                                               .need = std::to_string(state_->header_bytes)});
+  }
+  state_->file.write_at(0, std::as_bytes(std::span(header)));
 }
 
 void Writer::write(std::string_view name, std::span<const std::byte> bytes) {

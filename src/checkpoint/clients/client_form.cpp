@@ -1,0 +1,177 @@
+#include "checkpoint/clients/client_form.h"
+
+#include "core/fail.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <vector>
+
+namespace bnq::detail {
+namespace {
+
+using json = nlohmann::ordered_json;
+using Kind = Granularity::Kind;
+
+bool is_ternary(const Scheme& scheme) { return scheme.rule() == "ternary-absmean"; }
+bool is_absmax(const Scheme& scheme) { return scheme.rule().ends_with("-absmax"); }
+
+bool is_client_scheme(const Scheme& scheme) {
+  const Kind kind = scheme.granularity().kind;
+  if (is_ternary(scheme)) return kind == Kind::tensor;
+  return is_absmax(scheme) && (kind == Kind::row || (kind == Kind::group && scheme.code_bits() < 8));
+}
+
+std::string module_name(const ClientTensor& tensor) { return std::string(module_of(tensor.name)); }
+
+/// Modules that are linear layers to the client and not quantized here, those without a tensor of their own (a tied
+/// head) included: a kept layer that is not named would be loaded as a quantized one.
+json kept_modules(const Architecture& architecture, std::span<const ClientTensor> tensors) {
+  std::set<std::string> kept;
+  std::set<std::string_view> seen_heads;
+  for (const ClientTensor& tensor : tensors) {
+    if (tensor.role != Role::linear && tensor.role != Role::head) continue;
+    const std::string module = module_name(tensor);
+    for (const std::string_view head : architecture.heads) {
+      if (module.ends_with(head)) seen_heads.insert(head);
+    }
+    if (!tensor.scheme) kept.insert(module);
+  }
+  for (const std::string_view head : architecture.heads) {
+    if (!seen_heads.contains(head)) kept.insert(std::string(head));
+  }
+  return json(std::vector<std::string>(kept.begin(), kept.end()));
+}
+
+json weight_arguments(const Scheme& scheme) {
+  const bool grouped = scheme.granularity().kind == Kind::group;
+  json arguments = {{"num_bits", scheme.code_bits()}, {"type", "int"}, {"symmetric", true}, {"dynamic", false}};
+  arguments["strategy"] = grouped ? "group" : "channel";
+  if (grouped) arguments["group_size"] = scheme.granularity().group_size;
+  return arguments;
+}
+
+std::string format_of(const Scheme& scheme) { return scheme.code_bits() == 8 ? "int-quantized" : "pack-quantized"; }
+
+/// Layers of one scheme and kind: embeddings have no activations that a client could quantize.
+struct Group {
+  Scheme scheme;
+  bool is_embedding;
+  std::vector<std::string> modules;
+};
+
+std::vector<Group> groups_of(std::span<const ClientTensor> tensors) {
+  std::vector<Group> groups;
+  for (const ClientTensor& tensor : tensors) {
+    if (!tensor.scheme) continue;
+    const bool is_embedding = tensor.role == Role::embedding;
+    auto at = std::ranges::find_if(
+        groups, [&](const Group& g) { return g.scheme == *tensor.scheme && g.is_embedding == is_embedding; });
+    if (at == groups.end()) at = groups.insert(groups.end(), {*tensor.scheme, is_embedding, {}});
+    at->modules.push_back(module_name(tensor));
+  }
+  return groups;
+}
+
+/// compressed-tensors: one group of settings for each scheme. W8A8 for int8, weights only below.
+ClientForm compressed_tensors(const Architecture& architecture, std::span<const ClientTensor> tensors) {
+  std::vector<Group> groups = groups_of(tensors);
+  const bool one = groups.size() == 1 && !groups.front().is_embedding;
+  json config_groups = json::object();
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    Group& group = groups[i];
+    std::ranges::sort(group.modules);
+    json object = {{"targets", one ? json({"Linear"}) : json(group.modules)},
+                   {"weights", weight_arguments(group.scheme)},
+                   {"input_activations", nullptr},
+                   {"output_activations", nullptr},
+                   {"format", format_of(group.scheme)}};
+    if (group.scheme.code_bits() == 8 && !group.is_embedding) {
+      object["input_activations"] = {
+          {"num_bits", 8}, {"type", "int"}, {"symmetric", true}, {"dynamic", true}, {"strategy", "token"}};
+    }
+    config_groups["group_" + std::to_string(i)] = std::move(object);
+  }
+  const std::string format = one ? format_of(groups.front().scheme) : "mixed-precision";
+  const json config = {{"quant_method", "compressed-tensors"},
+                       {"format", format},
+                       {"quantization_status", "compressed"},
+                       {"config_groups", std::move(config_groups)},
+                       {"ignore", kept_modules(architecture, tensors)}};
+  return {.name = "compressed-tensors " + format, .quantization_config = config.dump()};
+}
+
+/// Transformers' BitNet. Its autobitlinear multiplies by the scale after adding the bias, so that it is right without
+/// one only; its bitlinear divides by what the file holds and is right with one.
+ClientForm bitnet(const Architecture& architecture, std::span<const ClientTensor> tensors) {
+  const bool has_bias = std::ranges::any_of(tensors, [](const ClientTensor& t) { return t.scheme && t.has_bias; });
+  const std::string linear_class = has_bias ? "bitlinear" : "autobitlinear";
+  const json config = {{"quant_method", "bitnet"},
+                       {"linear_class", linear_class},
+                       {"quantization_mode", "offline"},
+                       {"modules_to_not_convert", kept_modules(architecture, tensors)}};
+  return {.name = "bitnet " + linear_class, .quantization_config = config.dump(), .inverse_scales = has_bias};
+}
+
+/// Without a quant_method transformers refuses to open the folder. One that it does not know it would pass over with a
+/// warning, and compute with codes as if they were weights.
+ClientForm bnq_only(std::string why) {
+  const json config = {{"quantized_by", "bnq"}, {"opens_in", "bnq only"}, {"why", why}};
+  const std::string text = config.dump(-1, ' ', false, json::error_handler_t::replace);
+  return {.why_bnq_only = std::move(why), .quantization_config = text};
+}
+
+/// Why no client could load these tensors; empty when one can.
+std::string objection(const ModelConfig& config, std::span<const ClientTensor> tensors) {
+  std::set<bool> ternary;
+  for (const ClientTensor& tensor : tensors) {
+    if (!tensor.scheme) continue;
+    const std::string name = "'" + printable(tensor.name) + "'";
+    if (tensor.role == Role::other) return name + " is no weight of a linear layer or embedding";
+    if (!is_client_scheme(*tensor.scheme)) return "no client has a form for " + tensor.scheme->to_string();
+    if (const std::string refusal = client_refusal(*tensor.scheme, tensor.shape); !refusal.empty()) {
+      return name + ": " + refusal;
+    }
+    ternary.insert(is_ternary(*tensor.scheme));
+    if (tensor.role != Role::embedding) continue;
+    if (config.is_tied) return name + " is tied to the head, and no client loads that quantized";
+    if (tensor.scheme->code_bits() != 8) return "embeddings have a form for int8-absmax:row only";
+  }
+  return ternary.size() > 1 ? "the plan mixes ternary with another scheme, and a folder has one quant_method" : "";
+}
+
+}  // namespace
+
+ClientForm client_form(const ModelConfig& config, std::span<const ClientTensor> tensors) {
+  if (std::ranges::none_of(tensors, [](const ClientTensor& t) { return t.scheme.has_value(); })) return {};
+  if (config.architecture.empty()) return bnq_only("config.json names no architecture");
+  const Architecture* const architecture = find_architecture(config.architecture);
+  if (architecture == nullptr) {
+    return bnq_only("architecture '" + printable(config.architecture) + "' is not on the tested list (" +
+                    architecture_names() + ")");
+  }
+  if (architecture->is_transposed) {
+    return bnq_only(config.architecture + " holds its weights transposed (Conv1D), and no client has a form for that");
+  }
+  if (std::string why = objection(config, tensors); !why.empty()) return bnq_only(std::move(why));
+  const auto first = std::ranges::find_if(tensors, [](const ClientTensor& t) { return t.scheme.has_value(); });
+  return is_ternary(*first->scheme) ? bitnet(*architecture, tensors) : compressed_tensors(*architecture, tensors);
+}
+
+std::string client_refusal(const Scheme& scheme, const Shape& shape) {
+  if (!is_client_scheme(scheme)) return {};
+  if (shape.size() != 2) return "clients quantize two axes only";
+  if (is_ternary(scheme) && shape[0] % 4 != 0) {
+    return "its " + std::to_string(shape[0]) + " rows are no multiple of 4, as packing into 2 bits needs";
+  }
+  const Granularity& granularity = scheme.granularity();
+  if (granularity.kind == Kind::group && shape[1] % granularity.group_size != 0) {
+    return "its depth " + std::to_string(shape[1]) + " is no multiple of the group, " +
+           std::to_string(granularity.group_size);
+  }
+  return {};
+}
+
+}  // namespace bnq::detail

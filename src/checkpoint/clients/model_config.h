@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace bnq::detail {
+
+/// What bnq reads of a config.json.
+struct ModelConfig {
+  std::string architecture = {};  ///< the first of `architectures`; empty when there is none
+  bool is_tied = false;           ///< `tie_word_embeddings`
+  std::string quant_method = {};  ///< of a model that is quantized already, else empty
+};
+
+/// Throws `bad_content` with `where` (the file) in front when it is no JSON object. Keys of another type than expected
+/// are as good as absent: they are other programs'.
+[[nodiscard]] ModelConfig parse_model_config(const std::string& where, std::string_view text);
+
+/// The config with this `quantization_config` (JSON text), all else as it was, keys in their order.
+[[nodiscard]] std::string with_quantization(std::string_view config, const std::string& quantization);
+
+/// The config without one.
+[[nodiscard]] std::string without_quantization(std::string_view config);
+
+}  // namespace bnq::detail

@@ -1,0 +1,163 @@
+"""Plain transformers loads what `bnq quantize FOLDER OUT` writes, and computes what is meant."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import oracle
+import pytest
+import torch
+from models import CONFIGS, load, make_model, run_bnq
+
+import bnq
+
+pytestmark = pytest.mark.filterwarnings("default")  # transformers' own
+
+DECODERS = [name for name in CONFIGS if name.endswith("ForCausalLM")]
+MOST_ERROR = 1e-5
+"""Relative, of a layer's output: sums of at most 128 float32 products in another order, 128 · 2⁻²⁴ = 7.6e-6."""
+
+CASES = [
+    *((name, {"tie_word_embeddings": tied}) for name in DECODERS for tied in (False, True)),
+    ("LlamaForCausalLM", {"attention_bias": True, "mlp_bias": True}),
+    ("LlamaForCausalLM", {"head_dim": 32}),
+    *((name, {}) for name in CONFIGS if name.startswith("Bert")),
+]
+IDS = ["-".join([name, *(f"{key}={value}" for key, value in changed.items())]) for name, changed in CASES]
+
+
+def input_ids() -> torch.Tensor:
+    return torch.randint(3, 96, (2, 11), generator=torch.Generator().manual_seed(1))
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    tensors: dict[str, Any] = {}
+    for path in folder.glob("*.safetensors"):
+        tensors |= bnq.load(path)
+    return tensors
+
+
+def quantized_modules(tensors: dict[str, Any]) -> dict[str, Any]:
+    return {n.removesuffix(".weight"): t for n, t in tensors.items() if isinstance(t, bnq.QuantizedTensor)}
+
+
+@pytest.mark.parametrize("scheme", ["8", "4", "ternary"])
+@pytest.mark.parametrize(("architecture", "changed"), CASES, ids=IDS)
+def test_loads_and_every_layer_agrees(architecture: str, changed: dict[str, Any], scheme: str, tmp_path: Path) -> None:
+    make_model(architecture, **changed).save_pretrained(tmp_path / "in")
+    run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--scheme", scheme, "--strict")
+    model = load(tmp_path / "out", architecture)
+    tensors = stored(tmp_path / "out")
+    layers = quantized_modules(tensors)
+    assert len(layers) >= 12, "two blocks of six linear layers at least"
+    seen: list[str] = []
+
+    def compare(name: str, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        bias = tensors.get(f"{name}.bias")
+        make = oracle.BY_SCHEME[scheme]
+        want = make(layers[name], None if bias is None else torch.from_numpy(bias))(inputs[0].float())
+        assert (output - want).norm() <= MOST_ERROR * want.norm(), name
+        seen.append(name)
+
+    for name, module in model.named_modules():
+        if name in layers:
+            module.register_forward_hook(lambda _, i, o, name=name: compare(name, i, o))
+    with torch.no_grad():
+        model(input_ids())
+    assert sorted(seen) == sorted(layers)
+
+
+@pytest.mark.parametrize("scheme", ["8", "4", "ternary"])
+@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "Qwen2ForCausalLM", "BertModel"])
+def test_bfloat16_stays_near_float32(architecture: str, scheme: str, tmp_path: Path) -> None:
+    """One unit of bf16 flips activation codes, so that outputs are near and not equal: 1.6-3.9e-2 was measured."""
+    outputs = []
+    for dtype in (torch.float32, torch.bfloat16):
+        source, out = tmp_path / f"{dtype}", tmp_path / f"{dtype} out"
+        make_model(architecture, torch.bfloat16).to(dtype).save_pretrained(source)
+        run_bnq("quantize", source, out, "--scheme", scheme, "--strict")
+        with torch.no_grad():
+            outputs.append(load(out, architecture, dtype=dtype)(input_ids())[0].float())
+    assert (outputs[1] - outputs[0]).norm() <= 0.06 * outputs[0].norm()
+
+
+@pytest.mark.parametrize("scheme", ["8", "4", "ternary"])
+def test_kept_layers_load_as_they_were(scheme: str, tmp_path: Path) -> None:
+    model = make_model("LlamaForCausalLM")
+    model.save_pretrained(tmp_path / "in")
+    kept = ["--keep", "model.layers.1.mlp.up_proj.weight", "--keep", "*.0.self_attn.*"]
+    run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--scheme", scheme, "--strict", *kept)
+    loaded = load(tmp_path / "out", "LlamaForCausalLM")
+    for name in ("model.layers.1.mlp.up_proj", "model.layers.0.self_attn.q_proj", "lm_head"):
+        assert torch.equal(loaded.get_submodule(name).weight, model.get_submodule(name).weight), name
+    with torch.no_grad():
+        logits = [loaded(input_ids()).logits for _ in range(2)]
+    assert torch.isfinite(logits[0]).all()
+    assert torch.equal(*logits)
+
+
+def test_two_schemes_are_two_groups(tmp_path: Path) -> None:
+    make_model("LlamaForCausalLM").save_pretrained(tmp_path / "in")
+    rules = ["--rule", "*.mlp.*=4", "--head", "8"]
+    run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--scheme", "8", "--strict", *rules)
+    model = load(tmp_path / "out", "LlamaForCausalLM")
+    layers = quantized_modules(stored(tmp_path / "out"))
+    assert "lm_head" in layers
+    x = torch.randn(1, 3, 64, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        model(input_ids())  # compressed-tensors makes floats of the weights at the first call
+    for name, scheme in (
+        ("model.layers.0.mlp.up_proj", "4"),
+        ("model.layers.1.self_attn.q_proj", "8"),
+        ("lm_head", "8"),
+    ):
+        want = oracle.BY_SCHEME[scheme](layers[name], None)(x)
+        with torch.no_grad():
+            got = model.get_submodule(name)(x)
+        assert (got - want).norm() <= MOST_ERROR * want.norm(), name
+
+
+def test_embeddings_in_int8(tmp_path: Path) -> None:
+    make_model("LlamaForCausalLM", tie_word_embeddings=False).save_pretrained(tmp_path / "in")
+    run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--embeddings", "8", "--strict")
+    model = load(tmp_path / "out", "LlamaForCausalLM")
+    table = oracle.values(quantized_modules(stored(tmp_path / "out"))["model.embed_tokens"])
+    with torch.no_grad():
+        model(input_ids())
+        assert torch.allclose(model.get_input_embeddings()(input_ids()), table[input_ids()], rtol=1e-6, atol=0)
+
+
+def test_tied_embeddings_are_refused_under_strict(tmp_path: Path) -> None:
+    make_model("LlamaForCausalLM", tie_word_embeddings=True).save_pretrained(tmp_path / "in")
+    done = run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--embeddings", "8", "--strict", code=2)
+    assert "tied to the head" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_shards_and_index_load(tmp_path: Path) -> None:
+    make_model("Qwen2ForCausalLM").save_pretrained(tmp_path / "in", max_shard_size="100KB")
+    assert (tmp_path / "in" / "model.safetensors.index.json").exists()
+    run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--shard-size", "60KB", "--strict")
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    shards = sorted(path.name for path in (tmp_path / "out").glob("*.safetensors"))
+    assert len(shards) > 1
+    assert sorted(set(index["weight_map"].values())) == shards
+    load(tmp_path / "out", "Qwen2ForCausalLM")
+
+
+@pytest.mark.parametrize("name", ["GPT2LMHeadModel", "T5ForConditionalGeneration"])
+def test_what_no_client_loads_is_refused_by_transformers_and_under_strict(name: str, tmp_path: Path) -> None:
+    import transformers
+
+    small = {"n_layer": 1, "n_head": 2, "n_embd": 32, "vocab_size": 64, "n_positions": 32}
+    if name.startswith("T5"):
+        small = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 2, "vocab_size": 64}
+    config = getattr(transformers, name.split("LMHead", maxsplit=1)[0].split("For", maxsplit=1)[0] + "Config")(**small)
+    getattr(transformers, name)(config).save_pretrained(tmp_path / "in")
+    rule = ["--rule", "*.mlp.c_fc.weight=8"] if name.startswith("GPT2") else []
+    done = run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--strict", *rule, code=2)
+    assert "only bnq will read this folder" in done.stderr
+    done = run_bnq("quantize", tmp_path / "in", tmp_path / "out", *rule)
+    assert "only bnq will read this folder" in done.stderr
+    with pytest.raises(ValueError, match="no `quant_method`"):
+        getattr(transformers, name).from_pretrained(tmp_path / "out")
