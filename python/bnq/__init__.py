@@ -94,6 +94,8 @@ __all__ = [
     "verify",
 ]
 
+num_threads()  # a BNQ_NUM_THREADS that is no number is said now, not at the first large tensor
+
 # Users meet these as bnq.X: in messages, in pickles, in documentation.
 for _name in __all__:
     if hasattr(globals()[_name], "__module__"):

@@ -36,7 +36,7 @@ class Linear:
                 f"Linear: the weight is not quantized (got {type(weight).__name__}, need a QuantizedTensor or "
                 "PackedTensor); use bnq.quantize(weight, scheme)"
             )
-        self._handle = _core.Linear(weight._handle, None if bias is None else _float_vector(bias))
+        self._handle = _core.Linear(weight._handle, None if bias is None else _float_vector(bias, weight.shape))
 
     def __call__(self, x: Array) -> Array:
         """x [..., K] in f32, f16 or bf16, any strides, to y [..., N] in x's framework and dtype.
@@ -87,9 +87,14 @@ class Linear:
         return f"<bnq.{self.explain().splitlines()[0]}>"
 
 
-def _float_vector(bias: Array) -> Any:
+def _float_vector(bias: Array, weight_shape: tuple[int, ...]) -> Any:
     """A bias is kept in float32, which holds all three float types exactly."""
-    dtype = borrow(bias, "Linear bias")[0].dtype
+    given = borrow(bias, "Linear bias")[0]
+    dtype = given.dtype
+    if tuple(given.shape) != weight_shape[:1]:
+        raise InvalidArgumentError(
+            f"Linear bias: another shape than the outputs' (got {list(given.shape)}, need {list(weight_shape[:1])})"
+        )
     if dtype not in ("f32", "f16", "bf16"):
         raise UnsupportedError(f"Linear bias: this dtype is not used (got {dtype}, need f32, f16 or bf16); convert it")
     borrowed, _ = borrow_packed(bias, "Linear bias", need="f32, f16 or bf16", dtype="f32")

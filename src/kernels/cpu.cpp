@@ -70,11 +70,16 @@ Isa isa_of_environment(const std::string& text) {
                                                .got = "'" + detail::printable(text) + "'",
                                                .need = "one of " + isa_names()});
   }
-  const std::vector<Isa> here = available_isas();
-  if (std::ranges::find(here, row->isa) != here.end()) return row->isa;
+  std::string names;
+  for (const Isa isa : available_isas()) {
+    if (isa == row->isa) return isa;
+    names += (names.empty() ? "" : ", ") + std::string(name(isa));
+  }
   detail::fail(ErrorKind::unsupported, {.where = "BNQ_ISA",
-                                        .what = "this CPU or system does not support " + text,
-                                        .cure = "unset BNQ_ISA, or see `bnq cpu`"});
+                                        .what = "this CPU or system does not have the instruction set",
+                                        .got = "'" + text + "'",
+                                        .need = "one of " + names,
+                                        .cure = "or unset BNQ_ISA"});
 }
 
 }  // namespace

@@ -109,3 +109,9 @@ def test_explain(weights: np.ndarray) -> None:
     assert "kernel:" in linear.explain()
     assert 24 * 96 / 4 < linear.nbytes < 24 * 96 * 3
     assert repr(linear) == "<bnq.Linear [24, 96] ternary-absmean:tensor x int8 activations>"
+
+
+@pytest.mark.parametrize("shape", [(0,), (23,), (25,), (24, 1), (1, 24), ()])
+def test_a_bias_of_another_shape_is_refused(weights: np.ndarray, shape: tuple[int, ...]) -> None:
+    with pytest.raises(bnq.InvalidArgumentError, match=r"Linear bias: another shape .*need \[24\]"):
+        bnq.Linear(bnq.quantize(weights, 8), np.zeros(shape, np.float32))

@@ -34,10 +34,10 @@ class Parts(NamedTuple):
     shape: Sequence[int]
     """[N, K]"""
 
-    def version(self) -> int:
-        """Grows with every write into one of the tensors that torch knows of; it counts none into inference tensors."""
-        tensors = (self.weight, self.scales, self.bias)
-        return sum(t._version for t in tensors if t is not None and not t.is_inference())
+    def version(self) -> tuple[int, ...]:
+        """Another one after every write that torch knows of; it counts none into inference tensors, or by ``.data``."""
+        tensors = [t for t in (self.weight, self.scales, self.bias) if t is not None]
+        return tuple(0 if t.is_inference() else t._version for t in tensors) + tuple(t.data_ptr() for t in tensors)
 
 
 class _Made(NamedTuple):

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from .._arrays import PLAIN_TORCH
 from .._arrays.frameworks import TORCH
@@ -23,11 +24,12 @@ class PackedLinear(nn.Module):
 
     ``state_dict``, ``deepcopy``, ``pickle`` and ``torch.save`` carry the packed bytes, and loading quantizes nothing
     anew. The form that the kernel reads is made of the buffers at the first call, and again after they have changed
-    (writes into inference tensors excepted: torch does not count them).
+    (excepted are writes that torch does not count: into inference tensors, and through ``.data`` or ``.numpy()``).
 
     Weights and bias are frozen. The gradient of the input goes straight through the rounding of activations: it is
-    that of a float layer with the dequantized weights. Computes on the CPU, in x's dtype also under autocast;
-    ``half()`` and the like leave the buffers as they are, for scales in another dtype would be another layer.
+    that of a float layer with the dequantized weights; forward-mode derivatives are refused. Computes on the CPU, in
+    x's dtype also under autocast; ``half()`` and the like leave the buffers as they are, for scales in another dtype
+    would be another layer.
 
     Attributes:
         weight: uint8, the bytes of ``bnq.pack(q)``.
@@ -49,7 +51,7 @@ class PackedLinear(nn.Module):
     scales: Tensor
     bias: Tensor | None
     scheme_text: Tensor
-    _made: tuple[Linear, Parts, int] | None
+    _made: tuple[Linear, Parts, tuple[int, ...]] | None
 
     def __init__(self, in_features: int, out_features: int, scheme: SchemeLike, *, bias: bool = True) -> None:
         """Without weights, for a state that is loaded. :meth:`from_linear` makes one with weights."""
@@ -112,10 +114,13 @@ class PackedLinear(nn.Module):
             or (x.requires_grad and torch.is_grad_enabled())
             or torch._C._len_torch_dispatch_stack()
             or torch._C._is_tracing()
+            or forward_ad._current_level >= 0
         ):
             y: Tensor | None = PLAIN_TORCH.product(self._linear()._handle, x)
             if y is not None:
                 return y
+        if not torch.compiler.is_compiling() and forward_ad._current_level >= 0:
+            _require_no_tangent(x)
         if x.is_nested:
             raise UnsupportedError(
                 "PackedLinear: not a dense tensor (got nested, need torch.strided); use tensor.to_padded_tensor(0.0)"
@@ -153,13 +158,9 @@ class PackedLinear(nn.Module):
             linear, parts, version = self._made
             buffers = self._buffers  # nn.Module's way to an attribute is several times longer
             weight, scales, bias, _, _ = parts
-            if buffers["weight"] is weight and buffers["scales"] is scales and buffers["bias"] is bias:
-                try:
-                    unchanged = version == weight._version + scales._version + (0 if bias is None else bias._version)
-                except RuntimeError:  # inference tensors have no version
-                    unchanged = False
-                if unchanged:
-                    return linear
+            is_same = buffers["weight"] is weight and buffers["scales"] is scales and buffers["bias"] is bias
+            if is_same and parts.version() == version:
+                return linear
         parts = self._parts()
         version = parts.version()
         if self.scales.device.type == "cpu" and self.scales.numel() > 0 and self.scales.isnan().all():
@@ -204,3 +205,11 @@ class PackedLinear(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles carry the buffers; a copy makes its own form of them."""
         return {**self.__dict__, "_made": None}
+
+
+def _require_no_tangent(x: Tensor) -> None:
+    if forward_ad.unpack_dual(x).tangent is not None:  # type: ignore[no-untyped-call]
+        raise UnsupportedError(
+            "PackedLinear: has no forward-mode derivative (got a dual tensor, need a plain one); use reverse mode: "
+            "torch.autograd.grad, torch.func.jacrev"
+        )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 
 import bnq
 from bnq.torch import PackedLinear
@@ -158,6 +159,26 @@ def test_a_write_into_a_buffer_counts(packed: PackedLinear) -> None:
     parts = packed._parts()
     packed.scales.mul_(2)
     assert torch.equal(torch.ops.bnq.packed_linear(X, *parts), without * 2)
+
+
+def test_another_memory_of_a_buffer_counts(packed: PackedLinear) -> None:
+    x = torch.randn(3, packed.in_features)
+    before = packed(x)
+    packed.scales.data = packed.scales.data * 2
+    assert not torch.equal(packed(x), before)
+    assert torch.equal(packed(x), copy.deepcopy(packed)(x))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own
+def test_forward_mode_derivatives_are_refused(packed: PackedLinear) -> None:
+    x = torch.randn(3, packed.in_features)
+    for derive in (lambda: torch.func.jvp(packed, (x,), (x,)), lambda: torch.func.jacfwd(packed)(x)):
+        with pytest.raises(bnq.UnsupportedError, match="no forward-mode derivative"):
+            derive()
+    with forward_ad.dual_level():
+        assert torch.equal(packed(x), packed(x))  # no dual tensor, nothing to derive
+        with pytest.raises(bnq.UnsupportedError, match="no forward-mode derivative"):
+            packed(forward_ad.make_dual(x, x))
 
 
 def test_the_form_of_the_kernel_goes_with_the_weights() -> None:
