@@ -121,6 +121,9 @@ Verb add_quantize(CLI::App& bnq) {
       "--strict", arguments->options.strict,
       "Errors, not warnings: a rule that hits nothing, a folder that\ntransformers will not load, a layer that "
       "has to stay float");
+  verb->add_flag(
+      "--resume", arguments->options.resume,
+      "Go on with a folder whose last run was cut off: finished\nshards are kept, now and if this run ends early");
   verb->add_flag("--force", arguments->options.replace, "Replace OUT if it exists; a folder only if bnq wrote it");
   arguments->run.add_to(*verb);
   verb->footer(

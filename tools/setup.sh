@@ -20,6 +20,7 @@ python3 command -v python3
 python3-venv python3 -c "import ensurepip, venv"
 libcli11-dev test -e /usr/include/CLI/CLI.hpp
 nlohmann-json3-dev test -e /usr/include/nlohmann/json.hpp
+libxxhash-dev test -e /usr/include/xxhash.h
 LIST
   [ "$1" = demo ] && return
   echo "python3-dev has_python_headers"

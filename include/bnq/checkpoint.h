@@ -35,6 +35,8 @@ struct QuantizeOptions {
   bool strict = false;           ///< errors, not warnings: a rule without a hit, a folder that no client loads, a layer
                                  ///< that its client's form cannot hold
   bool replace = false;          ///< overwrite an existing output
+  bool resume = false;           ///< of a folder: go on with the shards that a run which was cut off had finished, and
+                                 ///< leave them when this one ends early
   std::uint64_t shard_bytes = 5'000'000'000;  ///< of a folder: a shard holds one tensor, or up to so many bytes
   Progress progress = {};
 };

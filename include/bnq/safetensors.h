@@ -40,6 +40,7 @@ class BNQ_EXPORT Reader {
   [[nodiscard]] const Entry* find(std::string_view name) const noexcept;  ///< null when absent
   [[nodiscard]] const Metadata& metadata() const noexcept;
   [[nodiscard]] std::uint64_t file_bytes() const noexcept;
+  [[nodiscard]] std::span<const std::byte> head() const noexcept;  ///< the header and its length, all before the data
   [[nodiscard]] std::span<const std::byte> bytes(const Entry& entry) const;
   [[nodiscard]] TensorView view(const Entry& entry) const;
   [[nodiscard]] std::shared_ptr<const void> owner() const noexcept;
@@ -78,6 +79,9 @@ class BNQ_EXPORT Writer {
 
   /// Flushes to the disk and gives the file its name. Throws `invalid_argument` when a tensor is missing.
   void finish();
+
+  /// 32 hex digits that tell the finished file from another: XXH3 over its head and its tensors.
+  [[nodiscard]] const std::string& digest() const noexcept;
 
  private:
   struct State;

@@ -56,6 +56,7 @@ void bind_options(nb::module_& m) {
       .def_rw("embeddings", &QuantizeOptions::embeddings)
       .def_rw("head", &QuantizeOptions::head)
       .def_rw("shard_bytes", &QuantizeOptions::shard_bytes)
+      .def_rw("resume", &QuantizeOptions::resume)
       .def_rw("strict", &QuantizeOptions::strict)
       .def_rw("replace", &QuantizeOptions::replace)
       .def(

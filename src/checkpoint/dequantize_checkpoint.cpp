@@ -115,7 +115,7 @@ class Dequantizer {
 };
 
 void write_folder(const Source& source, Dequantizer& work, const std::filesystem::path& out, bool replace) {
-  detail::OutputFolder folder(out, work.result.file_bytes_out, replace);
+  detail::OutputFolder folder(out, {.size_bytes = work.result.file_bytes_out, .replace = replace});
   for (const OutputShard& shard : work.shards) work.write(shard, folder.place(shard.name), false);
   if (const std::string index = detail::index_of(work.shards); !index.empty()) folder.write(detail::index_name, index);
   const std::string& config = source.folder()->config;

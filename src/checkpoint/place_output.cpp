@@ -1,5 +1,9 @@
 #include "checkpoint/work.h"
+
+#include <bnq/version.h>
+
 #include "core/fail.h"
+#include "io/digest.h"
 #include "io/metadata.h"
 
 #include <set>
@@ -56,6 +60,26 @@ safetensors::Metadata shard_metadata(const Work& work, const OutputShard& shard)
     if (work.forms[i]) forms.push_back(*work.forms[i]);
   }
   return metadata_of(work.source.shards().front().metadata(), forms, &work.options);
+}
+
+std::string digest_of(const Work& work) {
+  Digest digest;
+  digest.add(std::string(BNQ_VERSION));
+  for (const safetensors::Reader& shard : work.source.shards()) {
+    digest.add(shard.head());
+    digest.add(std::to_string(shard.file_bytes()));
+    std::error_code ignored;
+    const auto changed = std::filesystem::last_write_time(shard.path(), ignored).time_since_epoch();
+    digest.add(std::to_string(changed.count()));
+  }
+  for (const OutputShard& shard : work.shards) {
+    digest.add(shard.name);
+    for (const auto& [key, value] : shard.metadata) digest.add(key + "=" + value);
+    for (const Entry& entry : shard.entries) {
+      digest.add(entry.name + " " + std::string(name(entry.dtype)) + " " + to_string(entry.shape));
+    }
+  }
+  return digest.hex();
 }
 
 void place_output(Work& work) {

@@ -35,8 +35,9 @@ void write_entry(Work& work, safetensors::Writer& writer, std::size_t i) {
   reader.release(entry);
 }
 
-void write_shard(Work& work, const OutputShard& shard, const std::filesystem::path& path, bool replace,
-                 detail::ProgressCounter& progress) {
+/// Returns the digest of the file.
+std::string write_shard(Work& work, const OutputShard& shard, const std::filesystem::path& path, bool replace,
+                        detail::ProgressCounter& progress) {
   using Replace = safetensors::Writer::Replace;
   safetensors::Writer writer(path, shard.entries, shard.metadata, replace ? Replace::yes : Replace::no);
   for (std::size_t i = shard.first; i < shard.last; ++i) {
@@ -45,11 +46,26 @@ void write_shard(Work& work, const OutputShard& shard, const std::filesystem::pa
   }
   writer.set_metadata(detail::shard_metadata(work, shard));
   writer.finish();
+  return writer.digest();
+}
+
+std::uint64_t input_bytes(const Work& work, const OutputShard& shard) {
+  std::uint64_t bytes = 0;
+  for (std::size_t i = shard.first; i < shard.last; ++i) bytes += work.source.tensors()[i].nbytes;
+  return bytes;
 }
 
 void write_folder(Work& work, const std::filesystem::path& out, detail::ProgressCounter& progress) {
-  detail::OutputFolder folder(out, work.plan.file_bytes_out, work.options.replace);
-  for (const OutputShard& shard : work.shards) write_shard(work, shard, folder.place(shard.name), false, progress);
+  detail::OutputFolder folder(
+      out, {.size_bytes = work.plan.file_bytes_out, .replace = work.options.replace, .resume = work.options.resume});
+  const std::string all = detail::digest_of(work);
+  for (const OutputShard& shard : work.shards) {
+    if (folder.has_finished(shard.name, all)) {
+      progress.add(input_bytes(work, shard));
+      continue;
+    }
+    folder.note_finished(shard.name, all, write_shard(work, shard, folder.place(shard.name), false, progress));
+  }
   if (!work.index.empty()) folder.write(detail::index_name, work.index);
   if (!work.config.empty()) folder.write(detail::config_name, work.config);
   for (const detail::FolderFile& other : work.source.folder()->others) {
@@ -64,11 +80,13 @@ Plan quantize_checkpoint(const std::filesystem::path& in, const std::filesystem:
                          const QuantizeOptions& options) {
   detail::require_other_file(in, out);
   Work work = detail::plan_work(in, options);
-  detail::ProgressCounter progress(options.progress, work.source.file_bytes(), detail::ProgressCounter::Writes::yes);
+  using Writes = detail::ProgressCounter::Writes;
+  detail::ProgressCounter progress(options.progress, work.source.file_bytes(),
+                                   options.resume ? Writes::no : Writes::yes);
   if (work.source.folder()) {
     write_folder(work, out, progress);
   } else {
-    write_shard(work, work.shards.front(), out, options.replace, progress);
+    (void)write_shard(work, work.shards.front(), out, options.replace, progress);
   }
   return std::move(work.plan);
 }

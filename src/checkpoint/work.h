@@ -32,6 +32,10 @@ void place_output(Work& work);
 /// The metadata of an output file; scales that only the metadata holds are those of the forms.
 [[nodiscard]] safetensors::Metadata shard_metadata(const Work& work, const OutputShard& shard);
 
+/// Of all that an output folder's bytes depend on: bnq's version, the plan, and the input, as far as heads, sizes and
+/// times of change tell it from another.
+[[nodiscard]] std::string digest_of(const Work& work);
+
 /// Throws as `plan_checkpoint` does.
 [[nodiscard]] Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options);
 

@@ -59,6 +59,7 @@ def quantize_checkpoint(
     shard_bytes: int = 5_000_000_000,
     strict: bool = False,
     force: bool = False,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
     """Quantizes a safetensors file into another, or a Hugging Face model folder into another.
@@ -76,6 +77,8 @@ def quantize_checkpoint(
         strict: errors, not warnings: a rule that names nothing, a folder that plain transformers will not load, a layer
             that has to stay float.
         force: replace an existing output; a folder only if bnq wrote it.
+        resume: go on with a folder whose last run was cut off: finished shards are kept, now and if this run ends
+            early.
         progress: called with the bytes of input done and in all; returns False to stop.
 
     Returns:
@@ -94,6 +97,7 @@ def quantize_checkpoint(
     options.shard_bytes = count(shard_bytes, "quantize_checkpoint shard_bytes")
     options.strict = flag(strict, "quantize_checkpoint strict")
     options.replace = flag(force, "quantize_checkpoint force")
+    options.resume = flag(resume, "quantize_checkpoint resume")
     source, target = checked_path(src, "quantize_checkpoint src"), checked_path(dst, "quantize_checkpoint dst")
     with tells_missing_files(source, output=target):
         plan = Plan._of(_core.quantize_checkpoint(source, target, options, progress))

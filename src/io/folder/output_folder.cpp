@@ -3,17 +3,20 @@
 #include <bnq/safetensors.h>
 
 #include "core/fail.h"
+#include "io/digest.h"
 #include "io/file_map.h"
 #include "io/metadata.h"
 #include "io/output_file.h"
 #include "io/system_call.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cstdio>
+#include <vector>
 
 namespace bnq::detail {
 namespace {
@@ -67,20 +70,59 @@ void require_free_space(const fs::path& path, std::uint64_t size_bytes) {
                        .cure = "make room there, or choose another folder"});
 }
 
-fs::path make_passing_folder(const fs::path& path) {
-  static std::atomic<unsigned> counter{0};
-  constexpr int most_tries = 1000;
+constexpr const char* lock_name = ".lock";
+constexpr std::string_view note_ending = ".finished";
+
+fs::path partial_path(const fs::path& path) {
   constexpr std::size_t longest_stem = 200;  // bytes; a name has at most 255
-  for (int i = 0; i < most_tries; ++i) {
-    const fs::path passing =
-        parent_of(path) / ("." + path.filename().string().substr(0, longest_stem) + "." + std::to_string(::getpid()) +
-                           "-" + std::to_string(counter.fetch_add(1)) + ".part");
-    if (::mkdir(passing.c_str(), 0777) == 0) return passing;
-    if (errno == EEXIST) continue;
+  return parent_of(path) / ("." + path.filename().string().substr(0, longest_stem) + ".partial");
+}
+
+/// The lock of a partial folder, which is made if it is not there. A process that ends, however, gives it back.
+Descriptor lock_partial(const fs::path& path, const fs::path& partial) {
+  if (::mkdir(partial.c_str(), 0777) != 0 && errno != EEXIST) {
     fail_io(path, errno == ENOENT ? "the folder does not exist" : "cannot make a folder here", errno,
             errno == ENOENT ? "make the folder around it first" : "");
   }
-  fail_io(path, "no free name for a passing folder", EEXIST);
+  const fs::path name = partial / lock_name;
+  Descriptor lock(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+  if (!lock.open()) fail_io(partial, "cannot lock the folder", errno);
+  struct stat mine = {};
+  struct stat there = {};
+  const bool is_locked = ::flock(lock.number(), LOCK_EX | LOCK_NB) == 0;
+  // Whoever had it may have given the folder its name, or taken it away, since it was opened.
+  const bool is_current = ::fstat(lock.number(), &mine) == 0 && ::stat(name.c_str(), &there) == 0 &&
+                          mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
+  if (is_locked && is_current) return lock;
+  fail(ErrorKind::io, {.where = text_of(path),
+                       .what = "another process is writing this output",
+                       .cure = "wait for it, or choose another name"});
+}
+
+std::uint64_t bytes_in(const fs::path& folder) {
+  std::uint64_t bytes = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    std::error_code ignored;
+    if (at->is_regular_file(ignored)) bytes += at->file_size(ignored);
+  }
+  return bytes;
+}
+
+void empty_folder(const fs::path& folder) {
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    if (at->path().filename() == lock_name) continue;
+    fs::remove_all(at->path(), error);
+  }
+  if (error) fail_io(folder, "cannot empty the folder", error.value());
+}
+
+void require_resumable(const fs::path& path, const fs::path& partial) {
+  fail(ErrorKind::exists, {.where = text_of(path),
+                           .what = "an earlier run was cut off and left a part of it",
+                           .got = "'" + text_of(partial) + "'",
+                           .cure = "go on with it (--resume, resume=True), start anew (--force), or remove it"});
 }
 
 void flush_folder(const fs::path& folder) {
@@ -89,9 +131,9 @@ void flush_folder(const fs::path& folder) {
 }
 
 /// Both names change places in one step, so that one whole folder always stands at `path`. Returns 0 or an errno.
-int exchange(const fs::path& passing, const fs::path& path) {
+int exchange(const fs::path& partial, const fs::path& path) {
 #if defined(__linux__)
-  if (::renameat2(AT_FDCWD, passing.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0) return 0;
+  if (::renameat2(AT_FDCWD, partial.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0) return 0;
   return errno;
 #else
   return ENOSYS;
@@ -109,32 +151,64 @@ int rename_new(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-OutputFolder::OutputFolder(const fs::path& path, std::uint64_t size_bytes, bool replace)
-    : path_(without_slash(path)), replace_(replace) {
+OutputFolder::OutputFolder(const fs::path& path, const Options& options)
+    : path_(without_slash(path)), options_(options) {
   if (!path_.has_filename() || path_.filename() == "." || path_.filename() == "..") {
     fail(ErrorKind::invalid_argument,
          {.where = "output", .what = "names no folder", .got = "'" + text_of(path) + "'", .need = "a folder name"});
   }
-  require_free_name(path_, replace);
-  require_free_space(path_, size_bytes);
-  passing_ = make_passing_folder(path_);
+  require_free_name(path_, options.replace);
+  const fs::path partial = partial_path(path_);
+  std::error_code ignored;
+  const bool was_there = fs::exists(fs::symlink_status(partial, ignored));
+  const std::uint64_t there = options.resume ? bytes_in(partial) : 0;
+  require_free_space(path_, options.size_bytes - std::min(there, options.size_bytes));
+  if (was_there && !fs::is_directory(fs::symlink_status(partial, ignored))) {
+    fail_io(partial, "the name of the partial output is taken", EEXIST, "remove it");
+  }
+  lock_ = lock_partial(path_, partial);
+  if (was_there && !options.resume && !options.replace) require_resumable(path_, partial);
+  partial_ = partial;
+  if (!options.resume) empty_folder(partial_);
 }
 
 OutputFolder::~OutputFolder() {
   std::error_code ignored;
-  if (!passing_.empty()) fs::remove_all(passing_, ignored);
+  if (!partial_.empty() && !options_.resume) fs::remove_all(partial_, ignored);
 }
 
 fs::path OutputFolder::place(const std::string& name) const {
-  const fs::path at = passing_ / name;
+  const fs::path at = partial_ / name;
   std::error_code error;
   fs::create_directories(at.parent_path(), error);
   if (error) fail_io(at.parent_path(), "cannot make a folder", error.value());
   return at;
 }
 
+bool OutputFolder::has_finished(const std::string& name, const std::string& work) const {
+  const fs::path file = partial_ / name;
+  const fs::path note = partial_ / ("." + name + std::string(note_ending));
+  std::error_code ignored;
+  if (!options_.resume || !fs::exists(fs::symlink_status(file, ignored))) return false;
+  try {
+    const FileMap map(note);
+    const std::string text(reinterpret_cast<const char*>(map.bytes().data()), map.bytes().size());
+    if (text == work + "\n" + digest_of(safetensors::Reader(file)) + "\n") return true;
+  } catch (const Error&) {  // not whole, not ours: made again
+  }
+  fs::remove_all(note, ignored);
+  std::error_code error;
+  fs::remove_all(file, error);
+  if (error) fail_io(file, "cannot remove what an earlier run left", error.value());
+  return false;
+}
+
+void OutputFolder::note_finished(const std::string& name, const std::string& work, const std::string& digest) const {
+  write("." + name + std::string(note_ending), work + "\n" + digest + "\n");
+}
+
 void OutputFolder::write(const std::string& name, std::string_view bytes) const {
-  OutputFile file(place(name), bytes.size(), false);
+  OutputFile file(place(name), bytes.size(), true);  // what an earlier run left is written anew
   file.write_at(0, std::as_bytes(std::span(bytes)));
   file.commit();
 }
@@ -144,19 +218,29 @@ void OutputFolder::copy(const fs::path& from, const std::string& name) const {
   write(name, {reinterpret_cast<const char*>(map.bytes().data()), map.bytes().size()});
 }
 
-void OutputFolder::commit() {
-  flush_folder(passing_);
+void OutputFolder::remove_notes() const {
+  std::vector<fs::path> notes{partial_ / lock_name};
+  for (const fs::directory_entry& entry : fs::directory_iterator(partial_)) {
+    if (entry.path().filename().string().ends_with(note_ending)) notes.push_back(entry.path());
+  }
   std::error_code ignored;
-  if (replace_ && fs::exists(fs::symlink_status(path_, ignored))) {
-    require_free_name(path_, replace_);
-    const int error = exchange(passing_, path_);  // what was there has the passing name now, and goes
+  for (const fs::path& note : notes) fs::remove(note, ignored);
+}
+
+void OutputFolder::commit() {
+  remove_notes();
+  flush_folder(partial_);
+  std::error_code ignored;
+  if (options_.replace && fs::exists(fs::symlink_status(path_, ignored))) {
+    require_free_name(path_, true);
+    const int error = exchange(partial_, path_);  // what was there has the hidden name now, and goes
     if (error != 0) fail_io(path_, "cannot take the place of the folder", error, "move it away");
-    fs::remove_all(passing_, ignored);
-  } else if (const int error = rename_new(passing_, path_); error != 0) {
+    fs::remove_all(partial_, ignored);
+  } else if (const int error = rename_new(partial_, path_); error != 0) {
     if (error == EEXIST) require_free_name(path_, false);
     fail_io(path_, "cannot give the folder its name", error);
   }
-  passing_.clear();
+  partial_.clear();
   flush_folder(parent_of(path_));
 }
 

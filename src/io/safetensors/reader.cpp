@@ -74,6 +74,9 @@ const std::filesystem::path& Reader::path() const noexcept { return state_->path
 const std::vector<Entry>& Reader::tensors() const noexcept { return state_->header.entries; }
 const Metadata& Reader::metadata() const noexcept { return state_->header.metadata; }
 std::uint64_t Reader::file_bytes() const noexcept { return state_->file.bytes().size(); }
+std::span<const std::byte> Reader::head() const noexcept {
+  return state_->file.bytes().first(state_->file.bytes().size() - state_->data.size());
+}
 std::shared_ptr<const void> Reader::owner() const noexcept { return state_; }
 
 const Entry* Reader::find(std::string_view name) const noexcept {

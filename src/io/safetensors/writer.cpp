@@ -1,6 +1,7 @@
 #include <bnq/safetensors.h>
 
 #include "core/fail.h"
+#include "io/digest.h"
 #include "io/output_file.h"
 #include "io/safetensors/header.h"
 
@@ -15,6 +16,7 @@ struct Place {
   std::uint64_t offset = 0;  ///< in the file
   std::uint64_t nbytes = 0;
   bool written = false;
+  std::string digest = {};
 };
 
 std::uint64_t data_bytes(const std::vector<Entry>& entries) {
@@ -26,9 +28,10 @@ std::uint64_t data_bytes(const std::vector<Entry>& entries) {
 struct Writer::State {
   std::string where;
   std::vector<Entry> entries;
-  std::size_t header_bytes;
+  std::string header;
   std::map<std::string, Place, std::less<>> places;
   detail::OutputFile file;
+  std::string digest = {};
 
   void refuse(std::string_view name, const std::string& what, const std::string& got, const std::string& need) const {
     detail::fail(ErrorKind::invalid_argument,
@@ -45,8 +48,8 @@ Writer::Writer(std::filesystem::path path, std::vector<Entry> entries, const Met
   detail::OutputFile file(path, header.size() + data_bytes(entries), replace == Replace::yes);
   file.write_at(0, std::as_bytes(std::span(header)));
   std::map<std::string, Place, std::less<>> places;
-  for (const Entry& entry : entries) places[entry.name] = {header.size() + entry.offset, entry.nbytes, false};
-  state_ = std::make_unique<State>(State{where, std::move(entries), header.size(), std::move(places), std::move(file)});
+  for (const Entry& entry : entries) places[entry.name] = {header.size() + entry.offset, entry.nbytes};
+  state_ = std::make_unique<State>(State{where, std::move(entries), header, std::move(places), std::move(file)});
 }
 
 Writer::~Writer() = default;
@@ -58,14 +61,15 @@ std::uint64_t Writer::file_bytes(std::vector<Entry> entries, const Metadata& met
 }
 
 void Writer::set_metadata(const Metadata& metadata) {
-  const std::string header = detail::make_safetensors_header(state_->where, state_->entries, metadata);
-  if (header.size() != state_->header_bytes) {
+  std::string header = detail::make_safetensors_header(state_->where, state_->entries, metadata);
+  if (header.size() != state_->header.size()) {
     detail::fail(ErrorKind::invalid_argument, {.where = state_->where,
                                                .what = "the metadata makes another header length",
                                                .got = std::to_string(header.size()),
-                                               .need = std::to_string(state_->header_bytes)});
+                                               .need = std::to_string(state_->header.size())});
   }
   state_->file.write_at(0, std::as_bytes(std::span(header)));
+  state_->header = std::move(header);
 }
 
 void Writer::write(std::string_view name, std::span<const std::byte> bytes) {
@@ -78,6 +82,7 @@ void Writer::write(std::string_view name, std::span<const std::byte> bytes) {
   }
   state_->file.write_at(place.offset, bytes);
   place.written = true;
+  place.digest = detail::digest_of(bytes);
 }
 
 void Writer::finish() {
@@ -85,6 +90,12 @@ void Writer::finish() {
     if (!place.written) state_->refuse(name, "was declared and not written", "", "every tensor before finish");
   }
   state_->file.commit();
+  detail::Digest digest;
+  digest.add(std::as_bytes(std::span(state_->header)));
+  for (const Entry& entry : state_->entries) digest.add(state_->places.find(entry.name)->second.digest);
+  state_->digest = digest.hex();
 }
+
+const std::string& Writer::digest() const noexcept { return state_->digest; }
 
 }  // namespace bnq::safetensors
