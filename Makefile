@@ -3,7 +3,8 @@ VENV := $(CURDIR)/build/venv
 PYTHON := $(VENV)/bin/python
 CPP_FILES = $(shell git ls-files -co --exclude-standard '*.h' '*.cpp')
 PYTHON_FILES = $(shell git ls-files -co --exclude-standard '*.py')
-STEPS := format-check lint layers budget dev seal emulate python asan clang consume docs wheel
+STEPS := format-check lint layers budget dev seal emulate python asan clang fuzz consume docs wheel
+FUZZ_SECONDS ?= 20
 
 export VIRTUAL_ENV := $(VENV)
 export PATH := $(VENV)/bin:$(PATH)
@@ -88,6 +89,12 @@ asan: setup  ## step: C++ tests under the address and undefined-behaviour saniti
 	cmake --preset asan
 	cmake --build --preset asan
 	ctest --preset asan
+	BNQ_CLI=$(CURDIR)/build/asan/cli/bnq $(PYTHON) -m pytest tests/cli/test_cli_folder.py tests/cli/test_cli_bad_input.py
+
+fuzz: setup  ## step: libFuzzer on every reader of foreign files (FUZZ_SECONDS=20 each)
+	cmake --preset fuzz
+	cmake --build --preset fuzz
+	tools/fuzz.sh $(FUZZ_SECONDS)
 
 clang: setup  ## step: clang++ builds the library and the command line without a warning
 	cmake --preset clang

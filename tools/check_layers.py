@@ -41,6 +41,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "examples/": (PUBLIC,),
     "tests/consume/": (PUBLIC,),
     "tests/oracle/": (),
+    "tests/fuzz/": (PUBLIC, "checkpoint/", "io/", "fuzz/", "unistd.h", "sys/"),
     "tests/": (PUBLIC, "core/", "quantize/", "layout/", "kernels/", "linear/", "io/", "oracle/", "support/", "gtest/",
                "gmock/", "nlohmann/", "fcntl.h", "unistd.h", "sys/"),
 }  # fmt: skip

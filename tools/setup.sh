@@ -10,6 +10,15 @@ has_python_headers() {
   python3 -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
 }
 
+# The runtime of sanitizers and fuzzers is a package of its own, named after the version that `clang` stands for.
+clang_runtime() {
+  local version
+  version=$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -1)
+  echo "libclang-rt-${version:-14}-dev"
+}
+
+has_clang_runtime() { ls "$(clang++ -print-resource-dir)"/lib/linux/libclang_rt.fuzzer-*.a; }
+
 # One line a package: its name, then a command that succeeds once it is there.
 needed() {
   cat <<'LIST'
@@ -28,6 +37,7 @@ LIST
     echo "libbenchmark-dev test -e /usr/include/benchmark/benchmark.h"
     return
   fi
+  echo "$(clang_runtime) has_clang_runtime"
   cat <<'LIST'
 clang command -v clang++
 libgtest-dev test -e /usr/include/gtest/gtest.h
