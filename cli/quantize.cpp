@@ -93,6 +93,9 @@ void add_choices(CLI::App& verb, Arguments& arguments) {
       ->type_name("SCHEME");
   verb.add_option("--embeddings", options.embeddings, "Also quantize embedding tables")->type_name("SCHEME");
   verb.add_option("--head", options.head, "Also quantize lm_head")->type_name("SCHEME");
+  verb.add_option("--plan", options.plan, "A saved plan, which decides for every tensor")->type_name("FILE");
+  verb.add_option("--plan-out", options.plan_out, "Write the plan to this file, also with --dry-run")
+      ->type_name("FILE");
   verb.add_option("--shard-size", options.shard_bytes, "Most bytes of a shard of an output folder; 5GB unless given")
       ->transform(CLI::AsSizeValue(true))
       ->type_name("SIZE");
@@ -100,6 +103,9 @@ void add_choices(CLI::App& verb, Arguments& arguments) {
   add_repeated(verb, "--keep", arguments.keep_patterns, "Short for --rule 'PATTERN=keep'");
   add_repeated(verb, "--only", arguments.only_patterns,
                "Keep what does not match. Short for --rule '*=keep' and\n--rule 'PATTERN=<scheme>' before all others");
+  for (const char* const other : {"--scheme", "--embeddings", "--head", "--rule", "--keep", "--only"}) {
+    verb.get_option("--plan")->excludes(verb.get_option(other));
+  }
   verb.get_option("--rule")->type_name("PATTERN=SCHEME");
   verb.get_option("--keep")->type_name("PATTERN");
   verb.get_option("--only")->type_name("PATTERN");

@@ -28,15 +28,17 @@ struct Rule {
 };
 
 struct QuantizeOptions {
-  std::string scheme = "8";      ///< for linear weights that no rule names
-  std::vector<Rule> rules = {};  ///< the last that matches wins
-  std::string embeddings = {};   ///< scheme for 2-d *.weight tensors of embedding tables; empty: keep
-  std::string head = {};         ///< scheme for lm_head; empty: keep
-  bool strict = false;           ///< errors, not warnings: a rule without a hit, a folder that no client loads, a layer
-                                 ///< that its client's form cannot hold
-  bool replace = false;          ///< overwrite an existing output
-  bool resume = false;           ///< of a folder: go on with the shards that a run which was cut off had finished, and
-                                 ///< leave them when this one ends early
+  std::string scheme = "8";             ///< for linear weights that no rule names
+  std::vector<Rule> rules = {};         ///< the last that matches wins
+  std::string embeddings = {};          ///< scheme for 2-d *.weight tensors of embedding tables; empty: keep
+  std::string head = {};                ///< scheme for lm_head; empty: keep
+  std::filesystem::path plan = {};      ///< a saved plan, which decides for every tensor; then no other choice is given
+  std::filesystem::path plan_out = {};  ///< write the plan here, as JSON, before any work
+  bool strict = false;   ///< errors, not warnings: a rule without a hit, a folder that no client loads, a layer
+                         ///< that its client's form cannot hold
+  bool replace = false;  ///< overwrite an existing output
+  bool resume = false;   ///< of a folder: go on with the shards that a run which was cut off had finished, and
+                         ///< leave them when this one ends early
   std::uint64_t shard_bytes = 5'000'000'000;  ///< of a folder: a shard holds one tensor, or up to so many bytes
   Progress progress = {};
 };
@@ -75,7 +77,7 @@ struct Plan {
   std::uint64_t file_bytes_out = 0;  ///< exact
 };
 
-/// What quantizing would do, from the header alone; reads no tensor and writes nothing.
+/// What quantizing would do, from the header alone; reads no tensor and writes nothing but `plan_out`.
 /// Throws as `quantize_checkpoint` does before it starts.
 [[nodiscard]] BNQ_EXPORT Plan plan_checkpoint(const std::filesystem::path& in, const QuantizeOptions& options);
 

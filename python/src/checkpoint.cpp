@@ -57,6 +57,12 @@ void bind_options(nb::module_& m) {
       .def_rw("head", &QuantizeOptions::head)
       .def_rw("shard_bytes", &QuantizeOptions::shard_bytes)
       .def_rw("resume", &QuantizeOptions::resume)
+      .def_prop_rw(
+          "plan", [](const QuantizeOptions& o) { return o.plan.string(); },
+          [](QuantizeOptions& o, const std::string& path) { o.plan = path; })
+      .def_prop_rw(
+          "plan_out", [](const QuantizeOptions& o) { return o.plan_out.string(); },
+          [](QuantizeOptions& o, const std::string& path) { o.plan_out = path; })
       .def_rw("strict", &QuantizeOptions::strict)
       .def_rw("replace", &QuantizeOptions::replace)
       .def(

@@ -1,8 +1,10 @@
 #include "checkpoint/clients/client_form.h"
 #include "checkpoint/contents.h"
-#include "checkpoint/rules.h"
+#include "checkpoint/rules/rules.h"
+#include "checkpoint/rules/saved_plan.h"
 #include "checkpoint/work.h"
 #include "core/fail.h"
+#include "io/output_file.h"
 #include "io/system_call.h"
 
 #include <algorithm>
@@ -116,26 +118,38 @@ void add_warnings(Plan& plan, const Rules& rules, bool strict) {
   if (!quantizes) plan.warnings.push_back("nothing is quantized: " + why_nothing(plan));
 }
 
+void write_plan(const Work& work) {
+  const std::string text = to_json(work.plan) + "\n";
+  OutputFile file(work.options.plan_out, text.size(), work.options.replace);
+  file.write_at(0, std::as_bytes(std::span(text)));
+  file.commit();
+}
+
 }  // namespace
 
 Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) {
   Rules rules(options);  // what the user got wrong is said before a file is opened
+  std::optional<SavedPlan> saved;
+  if (!options.plan.empty()) saved.emplace(options.plan);
   Work work{.source = Source(in), .options = options};
   const ModelConfig config = config_of(work.source);
   const Architecture* const architecture = find_architecture(config.architecture);
   require_not_packed(work.source, contents_of(work.source));
   for (const Entry& entry : work.source.tensors()) {
-    Decision decision = rules.decide({entry.name, entry.dtype, entry.shape.size()}, architecture);
+    Decision decision = saved ? saved->decide(entry.name, entry.dtype, entry.shape)
+                              : rules.decide({entry.name, entry.dtype, entry.shape.size()}, architecture);
     if (architecture != nullptr && role_of(*architecture, entry.name) != Role::other) {
       keep_refused(work, decision, entry);
     }
     add_tensor(work, entry, decision);
   }
   rules.require_followed();
+  if (saved) saved->require_followed();
   if (work.source.folder()) choose_client(work, config, architecture);
   work.plan.rules = rules.hits();
   add_warnings(work.plan, rules, options.strict);
   place_output(work);
+  if (!options.plan_out.empty()) write_plan(work);
   return work;
 }
 

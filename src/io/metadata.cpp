@@ -26,6 +26,7 @@ constexpr int deepest = 4;       // {tensors: {name: {shape: [n]}}}
 json options_of(const QuantizeOptions& options) {
   json rules = json::array();
   for (const Rule& rule : options.rules) rules.push_back(rule.pattern + "=" + rule.scheme);
+  if (!options.plan.empty()) return {{"plan", true}};
   return {{"scheme", options.scheme}, {"rules", rules}, {"embeddings", options.embeddings}, {"head", options.head}};
 }
 

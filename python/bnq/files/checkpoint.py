@@ -33,18 +33,22 @@ def plan_checkpoint(
     rules: Rules | None = None,
     embeddings: SchemeLike | None = None,
     head: SchemeLike | None = None,
+    plan: Path | None = None,
+    plan_out: Path | None = None,
     shard_bytes: int = 5_000_000_000,
     strict: bool = False,
 ) -> Plan:
-    """What :func:`bnq.quantize_checkpoint` would do, from the header alone: reads no tensor and writes nothing.
+    """What :func:`bnq.quantize_checkpoint` would do, from the header alone: reads no tensor, writes `plan_out` only.
 
     Takes and raises what it does before it starts; the plan's warnings are in the plan.
     """
     options = _options(scheme, rules, embeddings, head)
     options.shard_bytes = count(shard_bytes, "plan_checkpoint shard_bytes")
+    options.plan = "" if plan is None else checked_path(plan, "plan_checkpoint plan")
+    options.plan_out = "" if plan_out is None else checked_path(plan_out, "plan_checkpoint plan_out")
     options.strict = flag(strict, "plan_checkpoint strict")
     source = checked_path(src, "plan_checkpoint src")
-    with tells_missing_files(source):
+    with tells_missing_files(source, *([] if plan is None else [options.plan])):
         return Plan._of(_core.plan_checkpoint(source, options))
 
 
@@ -56,6 +60,8 @@ def quantize_checkpoint(
     rules: Rules | None = None,
     embeddings: SchemeLike | None = None,
     head: SchemeLike | None = None,
+    plan: Path | None = None,
+    plan_out: Path | None = None,
     shard_bytes: int = 5_000_000_000,
     strict: bool = False,
     force: bool = False,
@@ -73,6 +79,9 @@ def quantize_checkpoint(
             that matches wins. A dict, or a list of pairs or of texts ``"PATTERN=SCHEME"``.
         embeddings: scheme for embedding tables; None keeps them.
         head: scheme for the output head; None keeps it.
+        plan: a saved plan, which decides for every tensor; `scheme` is not used then, and `rules`,
+            `embeddings` and `head` are not given.
+        plan_out: write the plan to this file, as JSON, before any work.
         shard_bytes: of a folder: a shard holds one tensor, or up to so many bytes.
         strict: errors, not warnings: a rule that names nothing, a folder that plain transformers will not load, a layer
             that has to stay float.
@@ -95,15 +104,17 @@ def quantize_checkpoint(
     """
     options = _options(scheme, rules, embeddings, head)
     options.shard_bytes = count(shard_bytes, "quantize_checkpoint shard_bytes")
+    options.plan = "" if plan is None else checked_path(plan, "quantize_checkpoint plan")
+    options.plan_out = "" if plan_out is None else checked_path(plan_out, "quantize_checkpoint plan_out")
     options.strict = flag(strict, "quantize_checkpoint strict")
     options.replace = flag(force, "quantize_checkpoint force")
     options.resume = flag(resume, "quantize_checkpoint resume")
     source, target = checked_path(src, "quantize_checkpoint src"), checked_path(dst, "quantize_checkpoint dst")
-    with tells_missing_files(source, output=target):
-        plan = Plan._of(_core.quantize_checkpoint(source, target, options, progress))
-    for warning in plan.warnings:
+    with tells_missing_files(source, *([] if plan is None else [options.plan]), output=target):
+        done = Plan._of(_core.quantize_checkpoint(source, target, options, progress))
+    for warning in done.warnings:
         warnings.warn(warning, UserWarning, stacklevel=2)
-    return plan
+    return done
 
 
 def dequantize_checkpoint(

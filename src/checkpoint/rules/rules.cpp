@@ -1,4 +1,4 @@
-#include "checkpoint/rules.h"
+#include "checkpoint/rules/rules.h"
 
 #include "core/fail.h"
 
@@ -80,6 +80,12 @@ Rules::Rules(const QuantizeOptions& options)
     : scheme_(parse_scheme("quantize", options.scheme, "")),
       embeddings_(parse_or_keep("embeddings", options.embeddings)),
       head_(parse_or_keep("head", options.head)) {
+  const bool chooses = !options.rules.empty() || !options.embeddings.empty() || !options.head.empty();
+  if (!options.plan.empty() && chooses) {
+    fail(ErrorKind::invalid_argument, {.where = "plan",
+                                       .what = "decides for every tensor, and rules, embeddings or head are given too",
+                                       .cure = "edit the plan, or leave it out"});
+  }
   for (const Rule& rule : options.rules) {
     const std::string text = rule.pattern + "=" + rule.scheme;
     const std::string where = "rule '" + printable(text) + "'";
