@@ -15,6 +15,8 @@ struct Arguments {
   std::string original;
   std::string quantized;
   Gates gates;
+  std::string html;
+  bool force = false;
   RunOptions run;
 };
 
@@ -127,6 +129,9 @@ Outcome run(const Arguments& arguments) {
     ProgressBar bar = arguments.run.start("comparing");
     verification = verify_checkpoint(arguments.original, arguments.quantized, arguments.gates, bar.callback());
   }
+  if (!arguments.html.empty()) {
+    save_html_report(arguments.html, arguments.original, arguments.quantized, verification, arguments.force);
+  }
   const ExitCode code = verification.gates_met ? exit_ok : exit_gate;
   if (arguments.run.json) return {to_json(verification) + "\n", code};
   std::string text;
@@ -140,9 +145,9 @@ Outcome run(const Arguments& arguments) {
 }  // namespace
 
 Verb add_verify(CLI::App& bnq) {
-  CLI::App* verb = bnq.add_subcommand("verify", "Compare a low-bit file with the original, tensor by tensor");
+  CLI::App* verb = bnq.add_subcommand("verify", "Compare a low-bit model with the original, tensor by tensor");
   const auto arguments = std::make_shared<Arguments>();
-  verb->add_option("ORIGINAL", arguments->original, "The float file")->required()->option_text(" ");
+  verb->add_option("ORIGINAL", arguments->original, "The float file or folder")->required()->option_text(" ");
   verb->add_option("QUANTIZED", arguments->quantized, "What `bnq quantize` made of it")->required()->option_text(" ");
   verb->add_option("--min-sqnr", arguments->gates.min_sqnr_db, "Exit 3 if a tensor has a smaller SQNR")
       ->type_name("DB")
@@ -150,6 +155,8 @@ Verb add_verify(CLI::App& bnq) {
   verb->add_option("--min-cosine", arguments->gates.min_cosine, "Exit 3 if a tensor has a smaller cosine")
       ->type_name("C")
       ->check(real_number());
+  verb->add_option("--html", arguments->html, "Also write a page with pictures to this file")->type_name("FILE");
+  verb->add_flag("--force", arguments->force, "Replace the page if it exists");
   arguments->run.add_to(*verb);
   verb->footer(
       "SQNR = 10 log10(sum w^2 / sum (w - v)^2) in dB, w the original and v what the codes mean; 6 dB are a bit.\n"

@@ -33,6 +33,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "src/checkpoint/": (PUBLIC, "core/", "io/"),
     "src/checkpoint/clients/": (PUBLIC, "core/", "io/json_reason.h", "nlohmann/"),
     "src/checkpoint/json.cpp": (PUBLIC, "nlohmann/"),
+    "src/checkpoint/page/": (PUBLIC, "checkpoint/", "core/", "io/"),
     "src/checkpoint/rules/rules.cpp": (PUBLIC, "checkpoint/clients/", "core/", "fnmatch.h"),
     "src/checkpoint/rules/": (PUBLIC, "checkpoint/clients/", "core/", "io/", "nlohmann/"),
     "src/quantizer.cpp": (PUBLIC,),

@@ -171,6 +171,13 @@ struct Verification {
                                                         const std::filesystem::path& quantized, const Gates& gates,
                                                         const Progress& progress = {});
 
+/// Writes one self-contained HTML page, without scripts and without anything from a network: the verdict, the size
+/// waterfall, the SQNR of each tensor, histograms of those that lost most (they are read again), and the table.
+/// Throws `exists` unless `replace`, `io`, or `bad_content` as verify_checkpoint does.
+BNQ_EXPORT void save_html_report(const std::filesystem::path& path, const std::filesystem::path& original,
+                                 const std::filesystem::path& quantized, const Verification& verification,
+                                 bool replace = false);
+
 /// One JSON document each, with a `schema` field that names its form. Infinity is written as null.
 [[nodiscard]] BNQ_EXPORT std::string to_json(const Plan& plan);
 [[nodiscard]] BNQ_EXPORT std::string to_json(const Inspection& inspection);

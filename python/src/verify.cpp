@@ -50,6 +50,13 @@ void bind_verify(nb::module_& m) {
       .def_ro("reproduced", &Verification::reproduced)
       .def_ro("gates_met", &Verification::gates_met)
       .def_ro("verdict", &Verification::verdict);
+  m.def(
+      "save_html_report",
+      [](const std::filesystem::path& path, const std::filesystem::path& original,
+         const std::filesystem::path& quantized, const Verification& verification,
+         bool replace) { save_html_report(path, original, quantized, verification, replace); },
+      ReleaseGil(), nb::arg("path"), nb::arg("original"), nb::arg("quantized"), nb::arg("verification"),
+      nb::arg("replace"));
   m.def("verify", &verify_files, nb::arg("original"), nb::arg("quantized"), nb::arg("gates"),
         nb::arg("progress").none());
 }

@@ -2,6 +2,7 @@
 
 import json
 
+import ml_dtypes  # noqa: F401, names bfloat16
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -215,3 +216,27 @@ def test_dequantize_says_how_many_values_did_not_fit(bnq, bnq_json, tmp_path):
     bnq("quantize", "m", "out")
     assert bnq_json("dequantize", "out", "back", "--dtype", "f16")["saturated_values"] == 8
     assert "8 values held" in bnq("dequantize", "out", "back2", "--dtype", "f16").stdout
+
+
+def test_verify_writes_a_page_of_its_own(bnq, model, tmp_path):
+    bnq("quantize", model, "low", "--rule", "*.down.*=4")
+    bnq("verify", model, "low", "--html", "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.rstrip().endswith("</html>")
+    assert page.count("<svg") == page.count("</svg>") == 6
+    assert "layer.0.down.weight" in page
+    assert "http" not in page
+    assert "<script" not in page
+    bnq("verify", model, "low", "--html", "report.html", code=5)
+    bnq("verify", model, "low", "--html", "report.html", "--force")
+    assert (tmp_path / "report.html").read_text() == page
+
+
+def test_names_cannot_write_html(bnq, tmp_path):
+    save_file({'<script>&"a.weight': np.ones((4, 8), np.float32)}, tmp_path / "evil")
+    bnq("quantize", "evil", "low")
+    bnq("verify", "evil", "low", "--html", "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;&amp;&quot;a.weight" in page

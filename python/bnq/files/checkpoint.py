@@ -157,6 +157,8 @@ def verify(
     *,
     min_sqnr_db: float | None = None,
     min_cosine: float | None = None,
+    html: Path | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> Verification:
     """Recomputes every tensor of `quantized` from `original` and compares.
@@ -166,6 +168,8 @@ def verify(
         quantized: what came out.
         min_sqnr_db: gate for each quantized tensor; a missed one shows in the result and raises nothing.
         min_cosine: the same.
+        html: also write one self-contained page with pictures to this file.
+        force: replace that page if it exists.
         progress: as for :func:`bnq.quantize_checkpoint`.
 
     Raises:
@@ -180,8 +184,13 @@ def verify(
         None if min_cosine is None else number(min_cosine, "verify min_cosine"),
     )
     before, after = checked_path(original, "verify original"), checked_path(quantized, "verify quantized")
-    with tells_missing_files(before, after):
-        return Verification._of(_core.verify(before, after, gates, progress))
+    page = None if html is None else checked_path(html, "verify html")
+    replace = flag(force, "verify force")
+    with tells_missing_files(before, after, output=page):
+        found = _core.verify(before, after, gates, progress)
+        if page is not None:
+            _core.save_html_report(page, before, after, found, replace)
+    return Verification._of(found)
 
 
 def _options(
