@@ -6,6 +6,7 @@
 #include <bnq/checkpoint.h>
 #include <bnq/error.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -24,6 +25,14 @@ struct Arguments {
   bool dry_run = false;
   RunOptions run;
 };
+
+/// Empty for a number of bytes from 1, with or without a unit.
+std::string size_problem(const std::string& text) {
+  const std::size_t digits = text.find_first_not_of("0123456789");
+  const bool is_number = !text.empty() && digits != 0 && std::min(digits, text.size()) <= 18;
+  if (is_number && text.find_first_of("123456789") < std::min(digits, text.size())) return {};
+  return "not a size (got '" + printable(text) + "', need a whole number from 1, as 5GB or 500MB)";
+}
 
 [[noreturn]] void usage(const std::string& message) {
   throw Error(ErrorKind::invalid_argument, "quantize: " + message);
@@ -98,6 +107,7 @@ void add_choices(CLI::App& verb, Arguments& arguments) {
       ->type_name("FILE");
   verb.add_option("--shard-size", options.shard_bytes, "Most bytes of a shard of an output folder; 5GB unless given")
       ->transform(CLI::AsSizeValue(true))
+      ->check(CLI::Validator([](std::string& text) { return size_problem(text); }, ""))
       ->type_name("SIZE");
   add_repeated(verb, "--rule", arguments.rule_texts, "Tensors whose name matches get this scheme, or keep");
   add_repeated(verb, "--keep", arguments.keep_patterns, "Short for --rule 'PATTERN=keep'");

@@ -83,13 +83,18 @@ void require_other_file(const std::filesystem::path& in, const std::filesystem::
   std::error_code ignored;  // what is not there is nothing's twin
   if (std::filesystem::equivalent(in, out, ignored) || in == out) {
     fail(ErrorKind::invalid_argument, {.where = text_of(out),
-                                       .what = "input and output are one file",
+                                       .what = "input and output are one and the same",
                                        .cure = "name another output; nothing is changed in place"});
   }
   if (!std::filesystem::is_directory(in, ignored)) return;
   const auto inside = std::filesystem::canonical(in, ignored);
-  const auto outside = std::filesystem::canonical(out, ignored);
-  if (outside.empty() || std::ranges::mismatch(outside, inside).in1 != outside.end()) return;
+  const auto outside = std::filesystem::weakly_canonical(out, ignored);
+  if (std::ranges::mismatch(inside, outside).in1 == inside.end()) {
+    fail(ErrorKind::invalid_argument, {.where = text_of(out),
+                                       .what = "the output lies in the input folder, and would become a part of it",
+                                       .cure = "name another output"});
+  }
+  if (std::ranges::mismatch(outside, inside).in1 != outside.end()) return;
   fail(ErrorKind::invalid_argument,
        {.where = text_of(out), .what = "the output is a folder that holds the input", .cure = "name another output"});
 }

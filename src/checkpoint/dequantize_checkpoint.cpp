@@ -115,7 +115,11 @@ class Dequantizer {
 };
 
 void write_folder(const Source& source, Dequantizer& work, const std::filesystem::path& out, bool replace) {
-  detail::OutputFolder folder(out, {.size_bytes = work.result.file_bytes_out, .replace = replace});
+  std::vector<std::string> names{detail::config_name, detail::index_name};
+  for (const OutputShard& shard : work.shards) names.push_back(shard.name);
+  for (const detail::FolderFile& other : source.folder()->others) names.push_back(other.name);
+  detail::OutputFolder folder(
+      out, {.size_bytes = work.result.file_bytes_out, .replace = replace, .files = std::move(names)});
   for (const OutputShard& shard : work.shards) work.write(shard, folder.place(shard.name), false);
   if (const std::string index = detail::index_of(work.shards); !index.empty()) folder.write(detail::index_name, index);
   const std::string& config = source.folder()->config;

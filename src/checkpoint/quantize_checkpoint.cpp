@@ -56,8 +56,12 @@ std::uint64_t input_bytes(const Work& work, const OutputShard& shard) {
 }
 
 void write_folder(Work& work, const std::filesystem::path& out, detail::ProgressCounter& progress) {
-  detail::OutputFolder folder(
-      out, {.size_bytes = work.plan.file_bytes_out, .replace = work.options.replace, .resume = work.options.resume});
+  std::vector<std::string> names;
+  for (const PlannedFile& file : work.plan.files) names.push_back(file.name);
+  detail::OutputFolder folder(out, {.size_bytes = work.plan.file_bytes_out,
+                                    .replace = work.options.replace,
+                                    .resume = work.options.resume,
+                                    .files = std::move(names)});
   const std::string all = detail::digest_of(work);
   for (const OutputShard& shard : work.shards) {
     if (folder.has_finished(shard.name, all)) {

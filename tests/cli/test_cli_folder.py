@@ -137,7 +137,7 @@ def test_a_layer_that_its_form_cannot_hold_stays_float(bnq: Run, tmp_path: Path)
     done = bnq("quantize", "in", "out", "--scheme", "ternary")
     assert "its 6 rows are no multiple of 4" in done.stderr
     ignored = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
-    assert ignored["modules_to_not_convert"] == ["lm_head", "model.layers.0.mlp.gate_proj"]
+    assert ignored["modules_to_not_convert"] == ["lm_head", "layers.0.mlp.gate_proj"]
     bnq("quantize", "in", "strict", "--scheme", "ternary", "--strict", code=2)
 
 
@@ -175,10 +175,29 @@ def test_only_a_folder_of_bnq_is_replaced(bnq: Run, tmp_path: Path) -> None:
     done = bnq("quantize", "in", "mine", "--force", code=5)
     assert "what bnq did not write" in done.stderr
     assert (tmp_path / "mine" / "diary.txt").read_text() == "dear"
+    (tmp_path / "out" / "notes.txt").write_text("precious")
+    assert "'notes.txt'" in bnq("quantize", "in", "out", "--force", code=5).stderr
+    assert (tmp_path / "out" / "notes.txt").read_text() == "precious"
     assert leftovers(tmp_path) == ["mine"]
 
 
-@pytest.mark.parametrize("out", ["in", "in/", ".", "link", "link/"])
+def test_a_partial_folder_of_others_is_not_touched(bnq: Run, tmp_path: Path) -> None:
+    write_folder(tmp_path / "in")
+    (tmp_path / ".out.partial").mkdir()
+    (tmp_path / ".out.partial" / "mine").write_text("x")
+    for options in ([], ["--resume"], ["--force"]):
+        assert "what bnq did not write" in bnq("quantize", "in", "out", *options, code=5).stderr
+    assert (tmp_path / ".out.partial" / "mine").read_text() == "x"
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "99999999999999999999", "abc", "1e3", "0GB", ""])
+def test_sizes_that_are_none(bnq: Run, tmp_path: Path, size: str) -> None:
+    write_folder(tmp_path / "in")
+    assert "--shard-size" in bnq("quantize", "in", "out", f"--shard-size={size}", code=2).stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("out", ["in", "in/", ".", "link", "link/", "in/out", "in/a/../out", "link/out"])
 def test_input_and_output_are_never_one(bnq: Run, tmp_path: Path, out: str) -> None:
     write_folder(tmp_path / "in")
     (tmp_path / "link").symlink_to("in")
@@ -279,6 +298,11 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "config not JSON": (lambda f: (f / "config.json").write_text("{,}"), "is not JSON"),
     "config a list": (lambda f: (f / "config.json").write_text("[]"), "no JSON object"),
     "config nested deep": (lambda f: (f / "config.json").write_text('{"a":' * 5000 + "1" + "}" * 5000), "too deep"),
+    "config empty": (lambda f: (f / "config.json").write_text(""), "is empty"),
+    "config says quantized, the old way": (
+        lambda f: (f / "config.json").write_text(json.dumps(CONFIG | {"compression_config": {"quant_method": "x"}})),
+        "quantized already",
+    ),
     "config too large": (lambda f: os.truncate(f / "config.json", 20_000_000), "too large"),
     "config a folder": (lambda f: ((f / "config.json").unlink(), (f / "config.json").mkdir()), "no regular file"),
     "config says quantized": (

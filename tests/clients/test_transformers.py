@@ -117,6 +117,27 @@ def test_two_schemes_are_two_groups(tmp_path: Path) -> None:
         assert (got - want).norm() <= MOST_ERROR * want.norm(), name
 
 
+@pytest.mark.parametrize(
+    "options",
+    [["--scheme", "8"], ["--scheme", "4"], ["--scheme", "ternary"], ["--scheme", "8", "--rule", "*o_proj*=4"]],
+)
+@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "Qwen3ForCausalLM", "BertForSequenceClassification"])
+def test_the_base_model_alone_knows_kept_layers_too(architecture: str, options: list[str], tmp_path: Path) -> None:
+    """AutoModel leaves the head away, and with it the first part of every module's name."""
+    import transformers
+
+    make_model(architecture).save_pretrained(tmp_path / "in")
+    kept = ["--keep", "*.0.*v_proj.weight", "--keep", "*.1.attention.self.value.weight"]
+    run_bnq("quantize", tmp_path / "in", tmp_path / "out", *options, *kept)
+    base, info = transformers.AutoModel.from_pretrained(tmp_path / "out", output_loading_info=True)
+    whole = load(tmp_path / "out", architecture)
+    assert not any("weight" in key and "pooler" not in key for key in info["missing_keys"]), info
+    with torch.no_grad():
+        inside = whole(input_ids(), output_hidden_states=True).hidden_states[-1]
+        alone = base.eval()(input_ids())[0]
+    assert torch.equal(inside, alone)
+
+
 def test_embeddings_in_int8(tmp_path: Path) -> None:
     make_model("LlamaForCausalLM", tie_word_embeddings=False).save_pretrained(tmp_path / "in")
     run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--embeddings", "8", "--strict")

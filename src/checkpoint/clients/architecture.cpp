@@ -26,7 +26,9 @@ constexpr std::array<Names, 3> bert_embeddings{"word_embeddings", "position_embe
 constexpr std::array<Names, 4> gpt2_linear{"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"};
 constexpr std::array<Names, 2> gpt2_embeddings{"wte", "wpe"};
 
-constexpr Architecture llama_like(Names name) { return {name, llama_linear, llama_heads, llama_embeddings, false}; }
+constexpr Architecture llama_like(Names name) {
+  return {name, "model.", llama_linear, llama_heads, llama_embeddings, true, false};
+}
 
 // Tested in tests/clients: transformers loads what is written for them. Falcon3 is a LlamaForCausalLM.
 constexpr std::array architectures{
@@ -35,10 +37,11 @@ constexpr std::array architectures{
     llama_like("Qwen2ForCausalLM"),
     llama_like("Qwen3ForCausalLM"),
     llama_like("BitNetForCausalLM"),
-    Architecture{"BertModel", bert_model_linear, {}, bert_embeddings, false},
-    Architecture{"BertForMaskedLM", bert_linear, bert_lm_heads, bert_embeddings, false},
-    Architecture{"BertForSequenceClassification", bert_model_linear, bert_classifier, bert_embeddings, false},
-    Architecture{"GPT2LMHeadModel", gpt2_linear, llama_heads, gpt2_embeddings, true},
+    Architecture{"BertModel", "", bert_model_linear, {}, bert_embeddings, false, false},
+    Architecture{"BertForMaskedLM", "bert.", bert_linear, bert_lm_heads, bert_embeddings, false, false},
+    Architecture{"BertForSequenceClassification", "bert.", bert_model_linear, bert_classifier, bert_embeddings, false,
+                 false},
+    Architecture{"GPT2LMHeadModel", "transformer.", gpt2_linear, llama_heads, gpt2_embeddings, false, true},
 };
 
 /// Is `module` one of `ends`, or PREFIX.END?

@@ -12,10 +12,13 @@ enum class Role { linear, head, embedding, other };
 /// A model whose modules are known: which of its weights belong to linear layers. Names are the ends of modules' names.
 struct Architecture {
   std::string_view name;  ///< as config.json has it, "LlamaForCausalLM"
+  std::string_view
+      base;  ///< what stands before the names of the base model's modules, and not when that is loaded alone
   std::span<const std::string_view> linear;
   std::span<const std::string_view> heads;  ///< linear layers that are kept unless asked for
   std::span<const std::string_view> embeddings;
-  bool is_transposed;  ///< linear weights are [in, out] (GPT-2's Conv1D): no client has a low-bit form for them
+  bool has_embedding_form;  ///< its client loads int8 embeddings
+  bool is_transposed;       ///< linear weights are [in, out] (GPT-2's Conv1D): no client has a low-bit form for them
 };
 
 /// Null for one that is not on the list. A new one is a row, and a test that transformers loads it.

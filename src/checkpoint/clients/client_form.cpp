@@ -26,9 +26,37 @@ bool is_client_scheme(const Scheme& scheme) {
 
 std::string module_name(const ClientTensor& tensor) { return std::string(module_of(tensor.name)); }
 
+/// A module's name without what stands before it in the whole model only: AutoModel loads the base model alone, and a
+/// name that fits nothing there would leave a kept layer to be read as a quantized one.
+std::string base_name(const Architecture& architecture, const std::string& module) {
+  return module.starts_with(architecture.base) ? module.substr(architecture.base.size()) : module;
+}
+
+/// BitNet's client compares ends of names.
+std::string as_end(const Architecture& architecture, const std::string& module) {
+  return base_name(architecture, module);
+}
+
+/// That of compressed-tensors compares whole names, or regular expressions after "re:".
+std::string as_expression(const Architecture& architecture, const std::string& module) {
+  const std::string name = base_name(architecture, module);
+  if (name.size() == module.size()) return module;
+  std::string expression = "re:(.*\\.)?";
+  for (const char c : name) expression += c == '.' ? "\\." : std::string(1, c);
+  return expression + "$";
+}
+
+using Spelling = std::string (*)(const Architecture& architecture, const std::string& module);
+
+json spelled(const Architecture& architecture, std::span<const std::string> modules, Spelling spelling) {
+  json list = json::array();
+  for (const std::string& module : modules) list.push_back(spelling(architecture, module));
+  return list;
+}
+
 /// Modules that are linear layers to the client and not quantized here, those without a tensor of their own (a tied
 /// head) included: a kept layer that is not named would be loaded as a quantized one.
-json kept_modules(const Architecture& architecture, std::span<const ClientTensor> tensors) {
+std::vector<std::string> kept_modules(const Architecture& architecture, std::span<const ClientTensor> tensors) {
   std::set<std::string> kept;
   std::set<std::string_view> seen_heads;
   for (const ClientTensor& tensor : tensors) {
@@ -42,7 +70,7 @@ json kept_modules(const Architecture& architecture, std::span<const ClientTensor
   for (const std::string_view head : architecture.heads) {
     if (!seen_heads.contains(head)) kept.insert(std::string(head));
   }
-  return json(std::vector<std::string>(kept.begin(), kept.end()));
+  return {kept.begin(), kept.end()};
 }
 
 json weight_arguments(const Scheme& scheme) {
@@ -83,7 +111,7 @@ ClientForm compressed_tensors(const Architecture& architecture, std::span<const 
   for (std::size_t i = 0; i < groups.size(); ++i) {
     Group& group = groups[i];
     std::ranges::sort(group.modules);
-    json object = {{"targets", one ? json({"Linear"}) : json(group.modules)},
+    json object = {{"targets", one ? json({"Linear"}) : spelled(architecture, group.modules, as_expression)},
                    {"weights", weight_arguments(group.scheme)},
                    {"input_activations", nullptr},
                    {"output_activations", nullptr},
@@ -99,7 +127,7 @@ ClientForm compressed_tensors(const Architecture& architecture, std::span<const 
                        {"format", format},
                        {"quantization_status", "compressed"},
                        {"config_groups", std::move(config_groups)},
-                       {"ignore", kept_modules(architecture, tensors)}};
+                       {"ignore", spelled(architecture, kept_modules(architecture, tensors), as_expression)}};
   return {.name = "compressed-tensors " + format, .quantization_config = config.dump()};
 }
 
@@ -111,7 +139,7 @@ ClientForm bitnet(const Architecture& architecture, std::span<const ClientTensor
   const json config = {{"quant_method", "bitnet"},
                        {"linear_class", linear_class},
                        {"quantization_mode", "offline"},
-                       {"modules_to_not_convert", kept_modules(architecture, tensors)}};
+                       {"modules_to_not_convert", spelled(architecture, kept_modules(architecture, tensors), as_end)}};
   return {.name = "bitnet " + linear_class, .quantization_config = config.dump(), .inverse_scales = has_bias};
 }
 
@@ -124,7 +152,8 @@ ClientForm bnq_only(std::string why) {
 }
 
 /// Why no client could load these tensors; empty when one can.
-std::string objection(const ModelConfig& config, std::span<const ClientTensor> tensors) {
+std::string objection(const ModelConfig& config, const Architecture& architecture,
+                      std::span<const ClientTensor> tensors) {
   std::set<bool> ternary;
   for (const ClientTensor& tensor : tensors) {
     if (!tensor.scheme) continue;
@@ -136,6 +165,7 @@ std::string objection(const ModelConfig& config, std::span<const ClientTensor> t
     }
     ternary.insert(is_ternary(*tensor.scheme));
     if (tensor.role != Role::embedding) continue;
+    if (!architecture.has_embedding_form) return name + " is an embedding, which no client loads quantized here";
     if (config.is_tied) return name + " is tied to the head, and no client loads that quantized";
     if (tensor.scheme->code_bits() != 8) return "embeddings have a form for int8-absmax:row only";
   }
@@ -155,7 +185,7 @@ ClientForm client_form(const ModelConfig& config, std::span<const ClientTensor> 
   if (architecture->is_transposed) {
     return bnq_only(config.architecture + " holds its weights transposed (Conv1D), and no client has a form for that");
   }
-  if (std::string why = objection(config, tensors); !why.empty()) return bnq_only(std::move(why));
+  if (std::string why = objection(config, *architecture, tensors); !why.empty()) return bnq_only(std::move(why));
   const auto first = std::ranges::find_if(tensors, [](const ClientTensor& t) { return t.scheme.has_value(); });
   return is_ternary(*first->scheme) ? bitnet(*architecture, tensors) : compressed_tensors(*architecture, tensors);
 }

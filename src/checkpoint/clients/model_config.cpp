@@ -36,7 +36,8 @@ std::string dumped(const json& document) { return document.dump(2, ' ', false, j
 
 /// BitNet's "online" models hold float weights that are quantized as they run: those are what bnq quantizes.
 std::string quant_method_of(const json& document) {
-  const auto at = document.find(quantization_key);
+  auto at = document.find(quantization_key);
+  if (at == document.end()) at = document.find("compression_config");  // older compressed-tensors
   if (at == document.end() || !at->is_object()) return {};
   if (text_at(*at, "quantization_mode") == "online") return {};
   const std::string method = text_at(*at, "quant_method");

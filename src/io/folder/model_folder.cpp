@@ -133,6 +133,7 @@ ModelFolder open_model_folder(const fs::path& path) {
   if (is_there(model.path / config_name)) {
     require_own_file(model.path, model.path / config_name);
     model.config = read_small(model.path / config_name, most_config_bytes);
+    if (model.config.empty()) refuse(model.path / config_name, "is empty");
   }
   list_files(model, {}, 0);
   std::ranges::sort(model.others, {}, &FolderFile::name);

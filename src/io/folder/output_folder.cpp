@@ -42,19 +42,37 @@ bool is_written_by_bnq(const fs::path& folder) {
   return false;
 }
 
-void require_free_name(const fs::path& path, bool replace) {
+/// A file of the folder that would be lost if the folder were replaced; empty when there is none.
+std::string stranger_in(const fs::path& folder, const std::vector<std::string>& files) {
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().lexically_relative(folder).string();
+    const bool is_ours = name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") ||
+                         at->is_directory(error) || std::ranges::find(files, name) != files.end();
+    if (!is_ours) return name;
+  }
+  return {};
+}
+
+void require_free_name(const fs::path& path, const OutputFolder::Options& options) {
   std::error_code error;
   const fs::file_status status = fs::symlink_status(path, error);
   if (!fs::exists(status)) return;
-  if (!replace) {
+  if (!options.replace) {
     fail(ErrorKind::exists, {.where = text_of(path),
                              .what = "the output is already there",
                              .cure = "choose another name, or ask to replace it (--force, force=True)"});
   }
-  if (fs::is_directory(status) && (fs::is_empty(path, error) || is_written_by_bnq(path))) return;
+  std::string got = "no folder, but a file or a link";
+  if (fs::is_directory(status)) {
+    if (fs::is_empty(path, error)) return;
+    const std::string stranger = stranger_in(path, options.files);
+    if (stranger.empty() && is_written_by_bnq(path)) return;
+    got = stranger.empty() ? "a folder without a file of bnq" : "a folder with '" + printable(stranger) + "'";
+  }
   fail(ErrorKind::exists, {.where = text_of(path),
                            .what = "the output name is taken by what bnq did not write, and is not replaced",
-                           .got = fs::is_directory(status) ? "a folder without a file of bnq" : "no folder",
+                           .got = got,
                            .need = "a free name, or a folder that bnq wrote",
                            .cure = "move it away, or choose another name"});
 }
@@ -109,13 +127,28 @@ std::uint64_t bytes_in(const fs::path& folder) {
   return bytes;
 }
 
-void empty_folder(const fs::path& folder) {
+/// Removes all but the lock and what `keep` names. It is bnq's own folder.
+void clean_folder(const fs::path& folder, const std::vector<std::string>& keep) {
   std::error_code error;
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    if (at->path().filename() == lock_name) continue;
+    const std::string name = at->path().filename().string();
+    if (name == lock_name || std::ranges::find(keep, name) != keep.end()) continue;
     fs::remove_all(at->path(), error);
   }
-  if (error) fail_io(folder, "cannot empty the folder", error.value());
+  if (error) fail_io(folder, "cannot clean the folder", error.value());
+}
+
+std::string note_name(const std::string& name) { return "." + name + std::string(note_ending); }
+
+/// Shards and their notes: all else of an earlier run is made again.
+std::vector<std::string> worth_keeping(const std::vector<std::string>& files) {
+  std::vector<std::string> names;
+  for (const std::string& file : files) {
+    if (!file.ends_with(".safetensors")) continue;
+    names.push_back(file);
+    names.push_back(note_name(file));
+  }
+  return names;
 }
 
 void require_resumable(const fs::path& path, const fs::path& partial) {
@@ -157,19 +190,21 @@ OutputFolder::OutputFolder(const fs::path& path, const Options& options)
     fail(ErrorKind::invalid_argument,
          {.where = "output", .what = "names no folder", .got = "'" + text_of(path) + "'", .need = "a folder name"});
   }
-  require_free_name(path_, options.replace);
+  require_free_name(path_, options);
   const fs::path partial = partial_path(path_);
   std::error_code ignored;
   const bool was_there = fs::exists(fs::symlink_status(partial, ignored));
   const std::uint64_t there = options.resume ? bytes_in(partial) : 0;
   require_free_space(path_, options.size_bytes - std::min(there, options.size_bytes));
-  if (was_there && !fs::is_directory(fs::symlink_status(partial, ignored))) {
-    fail_io(partial, "the name of the partial output is taken", EEXIST, "remove it");
+  if (was_there && !fs::exists(fs::symlink_status(partial / lock_name, ignored))) {
+    fail(ErrorKind::exists, {.where = text_of(partial),
+                             .what = "the name of the partial output is taken by what bnq did not write",
+                             .cure = "move it away"});
   }
   lock_ = lock_partial(path_, partial);
   if (was_there && !options.resume && !options.replace) require_resumable(path_, partial);
   partial_ = partial;
-  if (!options.resume) empty_folder(partial_);
+  clean_folder(partial_, options.resume ? worth_keeping(options.files) : std::vector<std::string>());
 }
 
 OutputFolder::~OutputFolder() {
@@ -187,7 +222,7 @@ fs::path OutputFolder::place(const std::string& name) const {
 
 bool OutputFolder::has_finished(const std::string& name, const std::string& work) const {
   const fs::path file = partial_ / name;
-  const fs::path note = partial_ / ("." + name + std::string(note_ending));
+  const fs::path note = partial_ / note_name(name);
   std::error_code ignored;
   if (!options_.resume || !fs::exists(fs::symlink_status(file, ignored))) return false;
   try {
@@ -204,7 +239,7 @@ bool OutputFolder::has_finished(const std::string& name, const std::string& work
 }
 
 void OutputFolder::note_finished(const std::string& name, const std::string& work, const std::string& digest) const {
-  write("." + name + std::string(note_ending), work + "\n" + digest + "\n");
+  write(note_name(name), work + "\n" + digest + "\n");
 }
 
 void OutputFolder::write(const std::string& name, std::string_view bytes) const {
@@ -232,12 +267,12 @@ void OutputFolder::commit() {
   flush_folder(partial_);
   std::error_code ignored;
   if (options_.replace && fs::exists(fs::symlink_status(path_, ignored))) {
-    require_free_name(path_, true);
+    require_free_name(path_, options_);
     const int error = exchange(partial_, path_);  // what was there has the hidden name now, and goes
     if (error != 0) fail_io(path_, "cannot take the place of the folder", error, "move it away");
     fs::remove_all(partial_, ignored);
   } else if (const int error = rename_new(partial_, path_); error != 0) {
-    if (error == EEXIST) require_free_name(path_, false);
+    if (error == EEXIST) require_free_name(path_, {});
     fail_io(path_, "cannot give the folder its name", error);
   }
   partial_.clear();

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace bnq::detail {
 
@@ -16,13 +17,14 @@ class OutputFolder {
   struct Options {
     std::uint64_t size_bytes = 0;
     bool replace = false;
-    bool resume = false;  ///< go on with what an earlier run left, and leave it again
+    bool resume = false;                  ///< go on with what an earlier run left, and leave it again
+    std::vector<std::string> files = {};  ///< all that the folder will hold, by their names below it
   };
 
-  /// Throws `exists` unless `replace`, and even then unless what is there is a folder that bnq wrote (its config.json
-  /// or a file's metadata says so) or an empty one; also when an earlier run left a partial folder and neither
-  /// `resume` nor `replace` says what to do; `io` for a missing parent, no permission, fewer than `size_bytes` free, or
-  /// when another process is writing this output.
+  /// Throws `exists` unless `replace`, and even then unless what is there is a folder that bnq wrote (a file's metadata
+  /// says so) and that holds nothing but weights and files that will be there again, or an empty one; also when an
+  /// earlier run left a partial folder and neither `resume` nor `replace` says what to do; `io` for a missing parent,
+  /// no permission, fewer than `size_bytes` free, or when another process is writing this output.
   OutputFolder(const std::filesystem::path& path, const Options& options);
   ~OutputFolder();
   OutputFolder(const OutputFolder&) = delete;
