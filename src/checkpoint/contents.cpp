@@ -82,9 +82,11 @@ void require_not_packed(const Source& source, const Contents& contents) {
 void require_other_file(const std::filesystem::path& in, const std::filesystem::path& out) {
   std::error_code ignored;  // what is not there is nothing's twin
   if (std::filesystem::equivalent(in, out, ignored) || in == out) {
-    fail(ErrorKind::invalid_argument, {.where = text_of(out),
-                                       .what = "input and output are one and the same",
-                                       .cure = "name another output; nothing is changed in place"});
+    fail(ErrorKind::invalid_argument,
+         {.where = text_of(out),
+          .what = std::filesystem::is_directory(in, ignored) ? "input and output are one folder"
+                                                             : "input and output are one file",
+          .cure = "name another output; nothing is changed in place"});
   }
   if (!std::filesystem::is_directory(in, ignored)) return;
   const auto inside = std::filesystem::canonical(in, ignored);
