@@ -89,14 +89,14 @@ void require_other_file(const std::filesystem::path& in, const std::filesystem::
           .cure = "name another output; nothing is changed in place"});
   }
   if (!std::filesystem::is_directory(in, ignored)) return;
-  const auto inside = std::filesystem::canonical(in, ignored);
-  const auto outside = std::filesystem::weakly_canonical(out, ignored);
-  if (std::ranges::mismatch(inside, outside).in1 == inside.end()) {
+  const auto input = std::filesystem::canonical(in, ignored);
+  const auto output = std::filesystem::weakly_canonical(out, ignored);
+  if (is_inside(output, input)) {
     fail(ErrorKind::invalid_argument, {.where = text_of(out),
                                        .what = "the output lies in the input folder, and would become a part of it",
                                        .cure = "name another output"});
   }
-  if (std::ranges::mismatch(outside, inside).in1 != outside.end()) return;
+  if (!is_inside(input, output)) return;
   fail(ErrorKind::invalid_argument,
        {.where = text_of(out), .what = "the output is a folder that holds the input", .cure = "name another output"});
 }

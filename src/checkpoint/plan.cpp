@@ -65,7 +65,7 @@ std::vector<ClientTensor> client_tensors(const Work& work, const Architecture* a
   for (const PlannedTensor& t : work.plan.tensors) {
     const Role role = architecture == nullptr ? Role::other : role_of(*architecture, t.name);
     const bool has_bias = work.source.find(std::string(module_of(t.name)) + ".bias") != nullptr;
-    tensors.push_back({t.name, role, t.shape, t.scheme, t.layout, has_bias});
+    tensors.push_back({t.name, role, t.shape, t.scheme, has_bias});
   }
   return tensors;
 }
@@ -118,13 +118,6 @@ void add_warnings(Plan& plan, const Rules& rules, bool strict) {
   if (!quantizes) plan.warnings.push_back("nothing is quantized: " + why_nothing(plan));
 }
 
-void write_plan(const Work& work) {
-  const std::string text = to_json(work.plan) + "\n";
-  OutputFile file(work.options.plan_out, text.size(), work.options.replace);
-  file.write_at(0, std::as_bytes(std::span(text)));
-  file.commit();
-}
-
 }  // namespace
 
 Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) {
@@ -149,7 +142,7 @@ Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) 
   work.plan.rules = rules.hits();
   add_warnings(work.plan, rules, options.strict);
   place_output(work);
-  if (!options.plan_out.empty()) write_plan(work);
+  if (!options.plan_out.empty()) write_whole(options.plan_out, to_json(work.plan) + "\n", options.replace);
   return work;
 }
 

@@ -81,8 +81,6 @@ fs::path passing_name(const fs::path& path, const Make& make) {
   fail_io(path, "no free name for a passing file", EEXIST);
 }
 
-fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : "."; }
-
 /// By this name an unnamed file is linked to another.
 std::string process_name(int file) { return "/proc/self/fd/" + std::to_string(file); }
 
@@ -133,22 +131,6 @@ void require_free_space(const fs::path& path, int file, std::uint64_t size_bytes
                        .got = std::to_string(status.f_bavail * status.f_frsize) + " bytes free",
                        .need = std::to_string(size_bytes),
                        .cure = make_room});
-}
-
-/// Refuses to replace, in one step, when the system can.
-int rename_new(const fs::path& from, const fs::path& to) {
-#if defined(__linux__)
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
-  if (errno != EINVAL && errno != ENOSYS) return errno;
-#endif
-  if (::access(to.c_str(), F_OK) == 0) return EEXIST;
-  return ::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
-}
-
-/// A rename is on the disk when its folder is. Some file systems cannot flush a folder; the data is safe all the same.
-void flush_folder(const fs::path& folder) {
-  const Descriptor file(::open(folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
-  if (file.open()) (void)::fsync(file.number());
 }
 
 }  // namespace
@@ -210,6 +192,12 @@ void OutputFile::commit() {
   passing_.clear();
   (void)file_.close();  // what it holds is on the disk
   flush_folder(folder_of(path_));
+}
+
+void write_whole(const std::filesystem::path& path, std::string_view text, bool replace) {
+  OutputFile file(path, text.size(), replace);
+  file.write_at(0, std::as_bytes(std::span(text)));
+  file.commit();
 }
 
 int OutputFile::give_name() {

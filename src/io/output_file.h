@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string_view>
 
 namespace bnq::detail {
 
@@ -37,5 +38,8 @@ class OutputFile {
   Descriptor file_;
   bool replace_;
 };
+
+/// A whole output file in one go. Throws as OutputFile does.
+void write_whole(const std::filesystem::path& path, std::string_view text, bool replace);
 
 }  // namespace bnq::detail

@@ -2,9 +2,11 @@
 
 #include "core/fail.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -43,5 +45,26 @@ class Descriptor {
  private:
   int number_;
 };
+
+/// The folder that a path names something in.
+inline std::filesystem::path folder_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : ".";
+}
+
+/// Refuses to replace, in one step, when the system can. Returns 0 or an errno.
+inline int rename_new(const std::filesystem::path& from, const std::filesystem::path& to) {
+#if defined(__linux__)
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return errno;
+#endif
+  if (::access(to.c_str(), F_OK) == 0) return EEXIST;
+  return ::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
+}
+
+/// A rename is on the disk when its folder is. Some file systems cannot flush a folder; the data is safe all the same.
+inline void flush_folder(const std::filesystem::path& folder) {
+  const Descriptor file(::open(folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
+  if (file.open()) (void)::fsync(file.number());
+}
 
 }  // namespace bnq::detail

@@ -27,14 +27,10 @@ bool is_client_scheme(const Scheme& scheme) {
 std::string module_name(const ClientTensor& tensor) { return std::string(module_of(tensor.name)); }
 
 /// A module's name without what stands before it in the whole model only: AutoModel loads the base model alone, and a
-/// name that fits nothing there would leave a kept layer to be read as a quantized one.
+/// name that fits nothing there would leave a kept layer to be read as a quantized one. BitNet's client compares ends
+/// of names, so this is its spelling.
 std::string base_name(const Architecture& architecture, const std::string& module) {
   return module.starts_with(architecture.base) ? module.substr(architecture.base.size()) : module;
-}
-
-/// BitNet's client compares ends of names.
-std::string as_end(const Architecture& architecture, const std::string& module) {
-  return base_name(architecture, module);
 }
 
 /// That of compressed-tensors compares whole names, or regular expressions after "re:".
@@ -136,10 +132,11 @@ ClientForm compressed_tensors(const Architecture& architecture, std::span<const 
 ClientForm bitnet(const Architecture& architecture, std::span<const ClientTensor> tensors) {
   const bool has_bias = std::ranges::any_of(tensors, [](const ClientTensor& t) { return t.scheme && t.has_bias; });
   const std::string linear_class = has_bias ? "bitlinear" : "autobitlinear";
-  const json config = {{"quant_method", "bitnet"},
-                       {"linear_class", linear_class},
-                       {"quantization_mode", "offline"},
-                       {"modules_to_not_convert", spelled(architecture, kept_modules(architecture, tensors), as_end)}};
+  const json config = {
+      {"quant_method", "bitnet"},
+      {"linear_class", linear_class},
+      {"quantization_mode", "offline"},
+      {"modules_to_not_convert", spelled(architecture, kept_modules(architecture, tensors), base_name)}};
   return {.name = "bitnet " + linear_class, .quantization_config = config.dump(), .inverse_scales = has_bias};
 }
 

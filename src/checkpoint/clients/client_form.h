@@ -1,7 +1,7 @@
 #pragma once
 
-#include <bnq/layout.h>
 #include <bnq/scheme.h>
+#include <bnq/tensor.h>
 
 #include "checkpoint/clients/architecture.h"
 #include "checkpoint/clients/model_config.h"
@@ -18,8 +18,7 @@ struct ClientTensor {
   Role role;
   Shape shape;
   std::optional<Scheme> scheme;  ///< empty: kept
-  std::optional<Layout> layout;
-  bool has_bias;  ///< a tensor MODULE.bias stands beside it
+  bool has_bias;                 ///< a tensor MODULE.bias stands beside it
 };
 
 /// How a folder tells its client, plain transformers, what it holds.

@@ -3,9 +3,7 @@
 
 #include "checkpoint/contents.h"
 #include "checkpoint/page/svg.h"
-#include "core/fail.h"
 #include "io/output_file.h"
-#include "io/system_call.h"
 
 #include <algorithm>
 #include <array>
@@ -123,10 +121,7 @@ std::string page_of(const std::string& original, const std::string& quantized, c
 void save_html_report(const std::filesystem::path& path, const std::filesystem::path& original,
                       const std::filesystem::path& quantized, const Verification& verification, bool replace) {
   const std::string histograms = histograms_of(detail::Source(original), detail::Source(quantized), verification);
-  const std::string page = page_of(original.string(), quantized.string(), verification, histograms);
-  detail::OutputFile file(path, page.size(), replace);
-  file.write_at(0, std::as_bytes(std::span(page)));
-  file.commit();
+  detail::write_whole(path, page_of(original.string(), quantized.string(), verification, histograms), replace);
 }
 
 }  // namespace bnq

@@ -20,6 +20,8 @@ std::string fixed(double value, int digits = 1) {
   return text.data();
 }
 
+std::string megabytes(std::uint64_t bytes) { return fixed(static_cast<double>(bytes) / 1e6) + " MB"; }
+
 struct Box {
   double x, y, width, height;
 };
@@ -98,8 +100,6 @@ std::string as_html(const std::string& text) {
   }
   return safe;
 }
-
-std::string megabytes(std::uint64_t bytes) { return fixed(static_cast<double>(bytes) / 1e6) + " MB"; }
 
 std::string size_waterfall(const Verification& verification) {
   constexpr double row = 26;

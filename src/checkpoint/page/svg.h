@@ -14,9 +14,6 @@ namespace bnq::detail {
 /// Any text, made printable first and cut when long: names come from files of strangers.
 [[nodiscard]] std::string escaped(const std::string& text);
 
-/// "12.3 MB"
-[[nodiscard]] std::string megabytes(std::uint64_t bytes);
-
 /// What each scheme saves on the way from the size before to the size after.
 [[nodiscard]] std::string size_waterfall(const Verification& verification);
 

@@ -32,11 +32,6 @@ constexpr std::array<std::string_view, 12> weight_endings{".safetensors", ".safe
   fail(ErrorKind::bad_content, {.where = text_of(path), .what = what, .got = got, .need = need, .cure = cure});
 }
 
-bool is_inside(const fs::path& file, const fs::path& folder) {
-  const auto [end, at] = std::mismatch(folder.begin(), folder.end(), file.begin(), file.end());
-  return end == folder.end();
-}
-
 /// A hub cache keeps a model's files in `blobs`, and in `snapshots/REVISION` links to them.
 fs::path blobs_of(const fs::path& folder) {
   return folder.parent_path().filename() == "snapshots" ? folder.parent_path().parent_path() / "blobs" : fs::path();
@@ -123,6 +118,10 @@ void find_shards(ModelFolder& model) {
 }
 
 }  // namespace
+
+bool is_inside(const fs::path& path, const fs::path& folder) {
+  return std::ranges::mismatch(folder, path).in1 == folder.end();
+}
 
 ModelFolder open_model_folder(const fs::path& path) {
   std::error_code error;

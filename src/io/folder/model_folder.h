@@ -28,6 +28,9 @@ inline constexpr const char* single_name = "model.safetensors";
 inline constexpr const char* index_name = "model.safetensors.index.json";
 inline constexpr const char* config_name = "config.json";
 
+/// Is `path` the folder itself or below it, by the names of both as they are?
+[[nodiscard]] bool is_inside(const std::filesystem::path& path, const std::filesystem::path& folder);
+
 /// Looks at names and sizes, reads index and config. Believes nothing: a shard is a plain file name, and links may not
 /// lead out of the folder (but into the blobs of a hub cache that the folder belongs to).
 /// Throws `io` when something cannot be read; `bad_content` for an index that is broken, or names what is not there.

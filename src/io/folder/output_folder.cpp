@@ -23,8 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path parent_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : "."; }
-
 /// "a/b/" is the folder a/b.
 fs::path without_slash(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
 
@@ -79,7 +77,7 @@ void require_free_name(const fs::path& path, const OutputFolder::Options& option
 
 void require_free_space(const fs::path& path, std::uint64_t size_bytes) {
   struct statvfs status = {};
-  if (::statvfs(parent_of(path).c_str(), &status) != 0 || status.f_frsize == 0) return;
+  if (::statvfs(folder_of(path).c_str(), &status) != 0 || status.f_frsize == 0) return;
   if (size_bytes / status.f_frsize < status.f_bavail) return;
   fail(ErrorKind::io, {.where = text_of(path),
                        .what = "no space for the output",
@@ -93,7 +91,7 @@ constexpr std::string_view note_ending = ".finished";
 
 fs::path partial_path(const fs::path& path) {
   constexpr std::size_t longest_stem = 200;  // bytes; a name has at most 255
-  return parent_of(path) / ("." + path.filename().string().substr(0, longest_stem) + ".partial");
+  return folder_of(path) / ("." + path.filename().string().substr(0, longest_stem) + ".partial");
 }
 
 /// The lock of a partial folder, which is made if it is not there. A process that ends, however, gives it back.
@@ -151,16 +149,11 @@ std::vector<std::string> worth_keeping(const std::vector<std::string>& files) {
   return names;
 }
 
-void require_resumable(const fs::path& path, const fs::path& partial) {
+[[noreturn]] void fail_unfinished(const fs::path& path, const fs::path& partial) {
   fail(ErrorKind::exists, {.where = text_of(path),
                            .what = "an earlier run was cut off and left a part of it",
                            .got = "'" + text_of(partial) + "'",
                            .cure = "go on with it (--resume, resume=True), start anew (--force), or remove it"});
-}
-
-void flush_folder(const fs::path& folder) {
-  const Descriptor file(::open(folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
-  if (file.open()) (void)::fsync(file.number());
 }
 
 /// Both names change places in one step, so that one whole folder always stands at `path`. Returns 0 or an errno.
@@ -171,15 +164,6 @@ int exchange(const fs::path& partial, const fs::path& path) {
 #else
   return ENOSYS;
 #endif
-}
-
-int rename_new(const fs::path& from, const fs::path& to) {
-#if defined(__linux__)
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
-  if (errno != EINVAL && errno != ENOSYS) return errno;
-#endif
-  if (::access(to.c_str(), F_OK) == 0) return EEXIST;
-  return ::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
 }
 
 }  // namespace
@@ -202,7 +186,7 @@ OutputFolder::OutputFolder(const fs::path& path, const Options& options)
                              .cure = "move it away"});
   }
   lock_ = lock_partial(path_, partial);
-  if (was_there && !options.resume && !options.replace) require_resumable(path_, partial);
+  if (was_there && !options.resume && !options.replace) fail_unfinished(path_, partial);
   partial_ = partial;
   clean_folder(partial_, options.resume ? worth_keeping(options.files) : std::vector<std::string>());
 }
@@ -243,9 +227,7 @@ void OutputFolder::note_finished(const std::string& name, const std::string& wor
 }
 
 void OutputFolder::write(const std::string& name, std::string_view bytes) const {
-  OutputFile file(place(name), bytes.size(), true);  // what an earlier run left is written anew
-  file.write_at(0, std::as_bytes(std::span(bytes)));
-  file.commit();
+  write_whole(place(name), bytes, true);  // what an earlier run left is written anew
 }
 
 void OutputFolder::copy(const fs::path& from, const std::string& name) const {
@@ -276,7 +258,7 @@ void OutputFolder::commit() {
     fail_io(path_, "cannot give the folder its name", error);
   }
   partial_.clear();
-  flush_folder(parent_of(path_));
+  flush_folder(folder_of(path_));
 }
 
 }  // namespace bnq::detail
