@@ -10,6 +10,8 @@
 
 namespace bnq::detail {
 
+inline constexpr std::size_t digest_digits = 32;
+
 /// XXH3, 128 bits: tells a whole file from a damaged one. No protection against who wants to deceive.
 class Digest {
  public:
@@ -21,7 +23,7 @@ class Digest {
   void add(std::span<const std::byte> bytes);
   void add(const std::string& text);
 
-  [[nodiscard]] std::string hex() const;  ///< 32 digits
+  [[nodiscard]] std::string hex() const;  ///< digest_digits of them
 
  private:
   struct State;

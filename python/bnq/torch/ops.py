@@ -36,8 +36,14 @@ class Parts(NamedTuple):
 
     def version(self) -> tuple[int, ...]:
         """Another one after every write that torch knows of; it counts none into inference tensors, or by ``.data``."""
-        tensors = [t for t in (self.weight, self.scales, self.bias) if t is not None]
-        return tuple(0 if t.is_inference() else t._version for t in tensors) + tuple(t.data_ptr() for t in tensors)
+        weight, scales, bias = self.weight, self.scales, self.bias
+        kept = writes(weight), writes(scales), weight.data_ptr(), scales.data_ptr()
+        return kept if bias is None else (*kept, writes(bias), bias.data_ptr())
+
+
+def writes(tensor: Tensor) -> int:
+    """How many writes torch has counted; 0 for an inference tensor."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 class _Made(NamedTuple):

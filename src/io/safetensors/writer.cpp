@@ -6,6 +6,7 @@
 #include "io/safetensors/header.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <utility>
 
@@ -16,7 +17,9 @@ struct Place {
   std::uint64_t offset = 0;  ///< in the file
   std::uint64_t nbytes = 0;
   bool written = false;
-  std::string digest = {};
+  /// In place: what is allocated between large buffers keeps the heap from using their memory again, so that it would
+  /// grow with the number of tensors.
+  std::array<char, detail::digest_digits> digest = {};
 };
 
 std::uint64_t data_bytes(const std::vector<Entry>& entries) {
@@ -82,7 +85,7 @@ void Writer::write(std::string_view name, std::span<const std::byte> bytes) {
   }
   state_->file.write_at(place.offset, bytes);
   place.written = true;
-  place.digest = detail::digest_of(bytes);
+  detail::digest_of(bytes).copy(place.digest.data(), place.digest.size());
 }
 
 void Writer::finish() {
@@ -92,7 +95,10 @@ void Writer::finish() {
   state_->file.commit();
   detail::Digest digest;
   digest.add(std::as_bytes(std::span(state_->header)));
-  for (const Entry& entry : state_->entries) digest.add(state_->places.find(entry.name)->second.digest);
+  for (const Entry& entry : state_->entries) {
+    const Place& place = state_->places.find(entry.name)->second;
+    digest.add(std::string(place.digest.data(), place.digest.size()));
+  }
   state_->digest = digest.hex();
 }
 
