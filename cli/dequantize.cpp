@@ -17,6 +17,7 @@ struct Arguments {
   std::string in;
   std::string out;
   std::string dtype;
+  std::string scales;
   bool force = false;
   RunOptions run;
 };
@@ -56,7 +57,11 @@ Outcome run(const Arguments& arguments) {
   DequantizeResult result;
   {
     ProgressBar bar = arguments.run.start("dequantizing");
-    result = dequantize_checkpoint(arguments.in, arguments.out, dtype, arguments.force, bar.callback());
+    result = dequantize_checkpoint(arguments.in, arguments.out,
+                                   {.dtype = dtype,
+                                    .replace = arguments.force,
+                                    .convention = parse_scale_convention(arguments.scales),
+                                    .progress = bar.callback()});
   }
   if (arguments.run.json) return {as_json(result)};
   return {as_text(result, dtype ? std::string(name(*dtype)) : "the original dtypes", arguments.out)};
@@ -67,13 +72,12 @@ Outcome run(const Arguments& arguments) {
 Verb add_dequantize(CLI::App& bnq) {
   CLI::App* verb = bnq.add_subcommand("dequantize", "Turn low-bit tensors back into floats");
   const auto arguments = std::make_shared<Arguments>();
-  verb->add_option("IN", arguments->in, "A safetensors file or model folder that bnq wrote")
-      ->required()
-      ->option_text(" ");
+  verb->add_option("IN", arguments->in, "A low-bit safetensors file or model folder")->required()->option_text(" ");
   verb->add_option("OUT", arguments->out, "The file or folder to write")->required()->option_text(" ");
   verb->add_option("--dtype", arguments->dtype, "Write f32, f16 or bf16; without it each tensor's original dtype")
       ->type_name("DTYPE");
   verb->add_flag("--force", arguments->force, "Replace OUT if it exists");
+  add_scales(*verb, arguments->scales);
   arguments->run.add_to(*verb);
   verb->footer("Example:\n  bnq dequantize small.safetensors floats.safetensors --dtype bf16");
   return {verb, [arguments] { return run(*arguments); }};

@@ -12,6 +12,7 @@ namespace {
 
 struct Arguments {
   std::string file;
+  std::string scales;
   RunOptions run;
 };
 
@@ -65,7 +66,7 @@ Outcome run(const Arguments& arguments) {
   Inspection inspection;
   {
     ProgressBar bar = arguments.run.start("reading");
-    inspection = inspect_checkpoint(arguments.file, bar.callback());
+    inspection = inspect_checkpoint(arguments.file, bar.callback(), parse_scale_convention(arguments.scales));
   }
   return {arguments.run.json ? to_json(inspection) + "\n" : as_text(arguments.file, inspection)};
 }
@@ -75,7 +76,10 @@ Outcome run(const Arguments& arguments) {
 Verb add_inspect(CLI::App& bnq) {
   CLI::App* verb = bnq.add_subcommand("inspect", "Show what is in a file: dtypes, shapes, ranges, zeros, NaN");
   const auto arguments = std::make_shared<Arguments>();
-  verb->add_option("FILE", arguments->file, "A safetensors file, low-bit or not")->required()->option_text(" ");
+  verb->add_option("FILE", arguments->file, "A safetensors file or model folder, low-bit or not")
+      ->required()
+      ->option_text(" ");
+  add_scales(*verb, arguments->scales);
   arguments->run.add_to(*verb);
   verb->footer(
       "Notes in the table: all zero; already ternary (only -a, 0, +a: BitNet weights, lossless as ternary);\n"

@@ -49,6 +49,13 @@ inline CLI::Validator real_number() {
           ""};
 }
 
+/// The option of verbs that read what other programs quantized.
+inline void add_scales(CLI::App& verb, std::string& scales) {
+  verb.add_option("--scales", scales, "What weight_scale of a BitNet folder is: multiply, or inverse (1 / scale)")
+      ->type_name("HOW")
+      ->check(some_text());
+}
+
 /// Options of every verb that works for a while.
 struct RunOptions {
   static constexpr int most_threads = 1024;  // as bnq/threads.h says

@@ -16,6 +16,7 @@ struct Arguments {
   std::string quantized;
   Gates gates;
   std::string html;
+  std::string scales;
   bool force = false;
   RunOptions run;
 };
@@ -86,6 +87,7 @@ bool holds_quantized(const Verification& verification) {
 
 std::string reproduced_text(const Verification& verification) {
   if (!holds_quantized(verification)) return "";
+  if (verification.is_foreign) return "not looked for: another program has rules of its own";
   return verification.reproduced ? "yes: quantizing the original again gives the same codes and scales"
                                  : "no: these are not the codes that bnq computes from this original";
 }
@@ -127,7 +129,8 @@ Outcome run(const Arguments& arguments) {
   Verification verification;
   {
     ProgressBar bar = arguments.run.start("comparing");
-    verification = verify_checkpoint(arguments.original, arguments.quantized, arguments.gates, bar.callback());
+    verification = verify_checkpoint(arguments.original, arguments.quantized, arguments.gates, bar.callback(),
+                                     parse_scale_convention(arguments.scales));
   }
   if (!arguments.html.empty()) {
     save_html_report(arguments.html, arguments.original, arguments.quantized, verification, arguments.force);
@@ -148,7 +151,9 @@ Verb add_verify(CLI::App& bnq) {
   CLI::App* verb = bnq.add_subcommand("verify", "Compare a low-bit model with the original, tensor by tensor");
   const auto arguments = std::make_shared<Arguments>();
   verb->add_option("ORIGINAL", arguments->original, "The float file or folder")->required()->option_text(" ");
-  verb->add_option("QUANTIZED", arguments->quantized, "What `bnq quantize` made of it")->required()->option_text(" ");
+  verb->add_option("QUANTIZED", arguments->quantized, "What `bnq quantize`, or another program, made of it")
+      ->required()
+      ->option_text(" ");
   verb->add_option("--min-sqnr", arguments->gates.min_sqnr_db, "Exit 3 if a tensor has a smaller SQNR")
       ->type_name("DB")
       ->check(real_number());
@@ -157,6 +162,7 @@ Verb add_verify(CLI::App& bnq) {
       ->check(real_number());
   verb->add_option("--html", arguments->html, "Also write a page with pictures to this file")->type_name("FILE");
   verb->add_flag("--force", arguments->force, "Replace the page if it exists");
+  add_scales(*verb, arguments->scales);
   arguments->run.add_to(*verb);
   verb->footer(
       "SQNR = 10 log10(sum w^2 / sum (w - v)^2) in dB, w the original and v what the codes mean; 6 dB are a bit.\n"

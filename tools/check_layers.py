@@ -32,6 +32,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "src/io/safetensors/header.cpp": (PUBLIC, "core/", "io/", "nlohmann/"),
     "src/checkpoint/": (PUBLIC, "core/", "io/"),
     "src/checkpoint/clients/": (PUBLIC, "core/", "io/json_reason.h", "nlohmann/"),
+    "src/checkpoint/foreign/": (PUBLIC, "checkpoint/clients/", "core/", "io/"),
     "src/checkpoint/json.cpp": (PUBLIC, "nlohmann/"),
     "src/checkpoint/page/": (PUBLIC, "checkpoint/", "core/", "io/"),
     "src/checkpoint/rules/rules.cpp": (PUBLIC, "checkpoint/clients/", "core/", "fnmatch.h"),

@@ -6,6 +6,7 @@
 #include <bnq/report.h>
 #include <bnq/scheme.h>
 #include <bnq/tensor.h>
+#include <bnq/tensor_file.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -95,6 +96,13 @@ struct Plan {
 BNQ_EXPORT Plan quantize_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
                                     const QuantizeOptions& options);
 
+struct DequantizeOptions {
+  std::optional<DType> dtype = {};  ///< f32, f16 or bf16; empty: each tensor's original one
+  bool replace = false;             ///< overwrite an existing output
+  ScaleConvention convention = ScaleConvention::as_stated;
+  Progress progress = {};
+};
+
 struct DequantizeResult {
   std::int64_t tensors = 0;           ///< that were dequantized; the others were copied
   std::int64_t saturated_values = 0;  ///< held at the largest finite number of the output dtype
@@ -102,11 +110,11 @@ struct DequantizeResult {
   std::uint64_t file_bytes_out = 0;
 };
 
-/// Turns every quantized tensor of a file that bnq wrote back into `dtype` (f32, f16 or bf16), or into its original
-/// dtype, and copies the rest. Throws as above; `bad_content` also when nothing in the file is quantized.
+/// Turns every quantized tensor of a file or folder that bnq wrote, or of a folder of another program that bnq reads
+/// (as `load` does), back into floats, and copies the rest. Throws as
+/// above; `bad_content` also when nothing in the file is quantized.
 BNQ_EXPORT DequantizeResult dequantize_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
-                                                  std::optional<DType> dtype, bool replace = false,
-                                                  const Progress& progress = {});
+                                                  const DequantizeOptions& options = {});
 
 /// What one tensor of a file looks like.
 struct InspectedTensor {
@@ -127,12 +135,12 @@ struct InspectedTensor {
 struct Inspection {
   std::vector<InspectedTensor> tensors = {};
   std::uint64_t file_bytes = 0;
-  std::string written_by = {};  ///< "bnq 0.1.0", or empty
+  std::string written_by = {};  ///< "bnq 0.1.0", "compressed-tensors pack-quantized"; empty for floats
 };
 
 /// Throws `io` or `bad_content`. NaN is reported, not refused.
-[[nodiscard]] BNQ_EXPORT Inspection inspect_checkpoint(const std::filesystem::path& path,
-                                                       const Progress& progress = {});
+[[nodiscard]] BNQ_EXPORT Inspection inspect_checkpoint(const std::filesystem::path& path, const Progress& progress = {},
+                                                       ScaleConvention convention = ScaleConvention::as_stated);
 
 struct Gates {
   std::optional<double> min_sqnr_db = {};  ///< +infinity asks for lossless
@@ -157,10 +165,13 @@ struct Verification {
   std::uint64_t file_bytes_after = 0;
   std::optional<double> worst_sqnr_db = {}, median_sqnr_db = {};  ///< over quantized tensors; +infinity when lossless
   std::string worst_name = {};
-  bool lossless = false;     ///< every tensor
-  bool reproduced = false;   ///< every tensor, none missing or extra
-  bool gates_met = true;     ///< false also when something was not reproduced, or a gate finds nothing quantized
-  std::string verdict = {};  ///< plain words
+  bool lossless = false;        ///< every tensor
+  bool reproduced = false;      ///< every tensor, none missing or extra
+  bool gates_met = true;        ///< false also when something was not reproduced, or a gate finds nothing quantized
+  std::string written_by = {};  ///< as in Inspection
+  bool is_foreign = false;      ///< another program quantized it: codes are compared and need not be reproduced
+  ScaleConvention convention = ScaleConvention::as_stated;  ///< with which it was read
+  std::string verdict = {};                                 ///< plain words
 };
 
 /// Recomputes every tensor of `quantized` from `original` and compares.
@@ -169,7 +180,8 @@ struct Verification {
 /// tensors that bnq quantized.
 [[nodiscard]] BNQ_EXPORT Verification verify_checkpoint(const std::filesystem::path& original,
                                                         const std::filesystem::path& quantized, const Gates& gates,
-                                                        const Progress& progress = {});
+                                                        const Progress& progress = {},
+                                                        ScaleConvention convention = ScaleConvention::as_stated);
 
 /// Writes one self-contained HTML page, without scripts and without anything from a network: the verdict, the size
 /// waterfall, the SQNR of each tensor, histograms of those that lost most (they are read again), and the table.

@@ -40,14 +40,15 @@ struct BNQ_EXPORT Granularity {
 class BNQ_EXPORT Scheme {
  public:
   /// Reads a full name, or a short one with the default granularity: "8" … "2", "1.58", "ternary", "1", "binary",
-  /// "int4", each also with ":tensor", ":row" or ":group(n)" behind it.
+  /// "int4", each also with ":tensor", ":row" or ":group(n)" behind it. "int8-given" … "int2-given" name what other
+  /// programs made: any integer of so many bits.
   /// Throws `invalid_argument` with the list of what is allowed.
   [[nodiscard]] static Scheme parse(std::string_view text);
 
   /// Activations: int8 per token (last axis), as in BitNet b1.58. "int8-token:row".
   [[nodiscard]] static Scheme activations();
 
-  /// Every scheme with its default granularity, in the order of the table.
+  /// Every scheme to quantize to, with its default granularity, in the order of the table.
   [[nodiscard]] static std::vector<Scheme> all();
 
   [[nodiscard]] std::string to_string() const;     ///< "int8-absmax:row"
@@ -57,6 +58,7 @@ class BNQ_EXPORT Scheme {
   [[nodiscard]] const Granularity& granularity() const noexcept { return granularity_; }
   [[nodiscard]] Scheme with(Granularity granularity) const;
 
+  [[nodiscard]] bool is_given() const;       ///< of codes that another program made: nothing is quantized to it
   [[nodiscard]] int min_code() const;        ///< smallest code the scheme produces
   [[nodiscard]] int max_code() const;        ///< largest code the scheme produces
   [[nodiscard]] bool has_zero() const;       ///< false for binary: its codes are -1 and +1 only

@@ -5,15 +5,27 @@
 #include <bnq/quantized_tensor.h>
 #include <bnq/tensor.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <variant>
 
 namespace bnq {
 
 /// A named tensor of a file: low-bit, or plain.
 using StoredTensor = std::variant<QuantizedTensor, Tensor>;
+
+/// What `weight_scale` of a BitNet folder of another program is: the scale that multiplies codes, or its reciprocal.
+enum class ScaleConvention : std::uint8_t {
+  as_stated,  ///< config.json says so, or the values leave no doubt; otherwise an error asks for one of the others
+  multiply,
+  inverse,
+};
+
+/// "multiply" or "inverse"; empty is as_stated. Throws `invalid_argument` for anything else.
+[[nodiscard]] BNQ_EXPORT ScaleConvention parse_scale_convention(std::string_view text);
 
 /// Writes tensors to one safetensors file, each quantized one in the file form of its scheme (docs/formats), with the
 /// `bnq` metadata entry that says what they are. The same tensors give the same bytes.
@@ -22,8 +34,10 @@ using StoredTensor = std::variant<QuantizedTensor, Tensor>;
 BNQ_EXPORT void save(const std::filesystem::path& path, const std::map<std::string, StoredTensor>& tensors,
                      bool replace = false);
 
-/// Reads them back. A file without the `bnq` entry gives plain tensors only.
+/// Reads them back, also from a model folder, of bnq or of another program (compressed-tensors, BitNet in transformers;
+/// docs/formats/folder.rst). A file without the `bnq` entry gives plain tensors only.
 /// Throws `io`, or `bad_content` naming file and tensor when the entry and the tensors disagree.
-[[nodiscard]] BNQ_EXPORT std::map<std::string, StoredTensor> load(const std::filesystem::path& path);
+[[nodiscard]] BNQ_EXPORT std::map<std::string, StoredTensor> load(
+    const std::filesystem::path& path, ScaleConvention convention = ScaleConvention::as_stated);
 
 }  // namespace bnq

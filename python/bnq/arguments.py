@@ -11,7 +11,18 @@ from typing import Any
 
 from .errors import InvalidArgumentError, IoError, MissingFileError
 
-__all__ = ["checked_path", "count", "flag", "number", "shape_of", "shown", "tells_missing_files", "text"]
+__all__ = [
+    "checked_path",
+    "count",
+    "flag",
+    "number",
+    "progress_callback",
+    "scale_convention",
+    "shape_of",
+    "shown",
+    "tells_missing_files",
+    "text",
+]
 
 _LONGEST = 80
 
@@ -76,6 +87,18 @@ def count(value: Any, what: str) -> int:
     if not 0 < chosen < 2**63:
         raise InvalidArgumentError(f"{what}: not a number of bytes (got {shown(value)}, need a whole number from 1)")
     return chosen
+
+
+def progress_callback(value: Any, what: str) -> Any:
+    """A function, or None."""
+    if value is None or callable(value):
+        return value
+    raise InvalidArgumentError(f"{what}: not a function (got {shown(value)}, need one of two numbers, or None)")
+
+
+def scale_convention(value: Any, what: str) -> str:
+    """What the core calls a scale convention; None is the stated one."""
+    return "" if value is None else text(value, f"{what} scales", "'multiply' or 'inverse'")
 
 
 def shape_of(shape: Any, what: str) -> tuple[int, ...]:

@@ -41,7 +41,16 @@ void bind_plan(nb::module_& m) {
       .def_ro("file_bytes_out", &Plan::file_bytes_out);
 }
 
-void bind_dequantize_result(nb::module_& m) {
+void bind_dequantize(nb::module_& m) {
+  nb::class_<DequantizeOptions>(m, "DequantizeOptions")
+      .def(
+          "__init__",
+          [](DequantizeOptions* self, const std::optional<std::string>& dtype, bool replace,
+             const std::string& scales) {
+            const std::optional<DType> to = dtype ? std::optional(dtype_called(dtype->c_str())) : std::nullopt;
+            new (self) DequantizeOptions{.dtype = to, .replace = replace, .convention = parse_scale_convention(scales)};
+          },
+          nb::arg("dtype").none(), nb::arg("replace"), nb::arg("scales"));
   nb::class_<DequantizeResult>(m, "DequantizeResult")
       .def_ro("tensors", &DequantizeResult::tensors)
       .def_ro("saturated_values", &DequantizeResult::saturated_values)
@@ -80,11 +89,10 @@ Plan quantize_file(const Path& in, const Path& out, QuantizeOptions options, nb:
   });
 }
 
-DequantizeResult dequantize_file(const Path& in, const Path& out, const std::optional<std::string>& dtype, bool replace,
-                                 nb::object callback) {
-  const std::optional<DType> to = dtype ? std::optional(dtype_called(dtype->c_str())) : std::nullopt;
+DequantizeResult dequantize_file(const Path& in, const Path& out, DequantizeOptions options, nb::object callback) {
   return PythonProgress(std::move(callback)).run([&](const Progress& progress) {
-    return dequantize_checkpoint(in, out, to, replace, progress);
+    options.progress = progress;
+    return dequantize_checkpoint(in, out, options);
   });
 }
 
@@ -93,12 +101,12 @@ DequantizeResult dequantize_file(const Path& in, const Path& out, const std::opt
 void bind_checkpoint(nb::module_& m) {
   bind_plan(m);
   bind_options(m);
-  bind_dequantize_result(m);
+  bind_dequantize(m);
   m.def("plan_checkpoint", &plan_checkpoint, ReleaseGil(), nb::arg("path"), nb::arg("options"));
   m.def("quantize_checkpoint", &quantize_file, nb::arg("source"), nb::arg("target"), nb::arg("options"),
         nb::arg("progress").none());
-  m.def("dequantize_checkpoint", &dequantize_file, nb::arg("source"), nb::arg("target"), nb::arg("dtype").none(),
-        nb::arg("replace"), nb::arg("progress").none());
+  m.def("dequantize_checkpoint", &dequantize_file, nb::arg("source"), nb::arg("target"), nb::arg("options"),
+        nb::arg("progress").none());
 }
 
 }  // namespace bnq::python

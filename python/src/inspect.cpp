@@ -31,12 +31,13 @@ void bind_inspect(nb::module_& m) {
       .def_ro("written_by", &Inspection::written_by);
   m.def(
       "inspect",
-      [](const std::filesystem::path& path, nb::object callback) {
+      [](const std::filesystem::path& path, const std::string& scales, nb::object callback) {
+        const ScaleConvention convention = parse_scale_convention(scales);
         return PythonProgress(std::move(callback)).run([&](const Progress& progress) {
-          return inspect_checkpoint(path, progress);
+          return inspect_checkpoint(path, progress, convention);
         });
       },
-      nb::arg("path"), nb::arg("progress").none());
+      nb::arg("path"), nb::arg("scales"), nb::arg("progress").none());
 }
 
 }  // namespace bnq::python

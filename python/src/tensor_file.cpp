@@ -9,7 +9,12 @@ namespace bnq::python {
 
 void bind_tensor_file(nb::module_& m) {
   m.def("save", &save, ReleaseGil(), nb::arg("path"), nb::arg("tensors"), nb::arg("replace"));
-  m.def("load", &load, ReleaseGil(), nb::arg("path"));
+  m.def(
+      "load",
+      [](const std::filesystem::path& path, const std::string& scales) {
+        return load(path, parse_scale_convention(scales));
+      },
+      ReleaseGil(), nb::arg("path"), nb::arg("scales"));
 }
 
 }  // namespace bnq::python

@@ -13,9 +13,10 @@ namespace bnq::python {
 namespace {
 
 Verification verify_files(const std::filesystem::path& original, const std::filesystem::path& quantized,
-                          const Gates& gates, nb::object callback) {
+                          const Gates& gates, const std::string& scales, nb::object callback) {
+  const ScaleConvention convention = parse_scale_convention(scales);
   return PythonProgress(std::move(callback)).run([&](const Progress& progress) {
-    return verify_checkpoint(original, quantized, gates, progress);
+    return verify_checkpoint(original, quantized, gates, progress, convention);
   });
 }
 
@@ -49,6 +50,8 @@ void bind_verify(nb::module_& m) {
       .def_ro("lossless", &Verification::lossless)
       .def_ro("reproduced", &Verification::reproduced)
       .def_ro("gates_met", &Verification::gates_met)
+      .def_ro("written_by", &Verification::written_by)
+      .def_ro("is_foreign", &Verification::is_foreign)
       .def_ro("verdict", &Verification::verdict);
   m.def(
       "save_html_report",
@@ -57,7 +60,7 @@ void bind_verify(nb::module_& m) {
          bool replace) { save_html_report(path, original, quantized, verification, replace); },
       ReleaseGil(), nb::arg("path"), nb::arg("original"), nb::arg("quantized"), nb::arg("verification"),
       nb::arg("replace"));
-  m.def("verify", &verify_files, nb::arg("original"), nb::arg("quantized"), nb::arg("gates"),
+  m.def("verify", &verify_files, nb::arg("original"), nb::arg("quantized"), nb::arg("gates"), nb::arg("scales"),
         nb::arg("progress").none());
 }
 

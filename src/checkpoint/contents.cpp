@@ -1,5 +1,6 @@
 #include "checkpoint/contents.h"
 
+#include "checkpoint/foreign/foreign.h"
 #include "core/fail.h"
 #include "io/metadata.h"
 #include "io/system_call.h"
@@ -14,28 +15,29 @@ namespace {
 using safetensors::Entry;
 using safetensors::Reader;
 
-/// Whole numbers beside scales: X with X_scale, or X_packed with X_scale, as other quantizers name them.
-bool looks_packed(const Source& source, const Entry& entry) {
-  constexpr std::string_view packed = "_packed";
-  const bool bytes = entry.dtype == DType::i8 || entry.dtype == DType::u8;
-  if (bytes && source.find(entry.name + "_scale") != nullptr) return true;
-  if (entry.dtype != DType::i32 || !entry.name.ends_with(packed)) return false;
-  const std::string name = entry.name.substr(0, entry.name.size() - packed.size());
-  return source.find(name + "_scale") != nullptr;
+/// Takes over forms, whose parts nothing else may claim.
+void add_forms(Contents& contents, std::unordered_set<std::string>& taken, const Source& source,
+               std::vector<FileForm> forms) {
+  for (FileForm& form : forms) {
+    for (const Entry& part : form.parts()) {
+      if (taken.insert(part.name).second) continue;
+      fail(ErrorKind::bad_content, {.where = in_file(source.path(), part.name), .what = "belongs to two tensors"});
+    }
+    contents.quantized.push_back(std::move(form));
+  }
 }
 
 /// What the bnq entry of one shard states.
-void add_shard(Contents& contents, std::unordered_set<std::string>& taken, const Reader& shard) {
+void add_shard(Contents& contents, std::unordered_set<std::string>& taken, const Source& source, const Reader& shard) {
   Stated stated = read_metadata(shard);
-  if (!stated.version.empty()) contents.version = std::move(stated.version);
-  for (FileForm& form : stated.forms) {
-    for (const Entry& part : form.parts()) {
-      if (taken.insert(part.name).second) continue;
-      fail(ErrorKind::bad_content, {.where = in_file(shard.path(), part.name), .what = "belongs to two tensors"});
-    }
-    require_parts(shard, form);
-    contents.quantized.push_back(std::move(form));
-  }
+  if (!stated.version.empty()) contents.maker = "bnq " + stated.version;
+  for (const FileForm& form : stated.forms) require_parts(shard, form);
+  add_forms(contents, taken, source, std::move(stated.forms));
+}
+
+ModelConfig config_of(const Source& source) {
+  if (!source.folder() || source.folder()->config.empty()) return {};
+  return parse_model_config(text_of(source.path() / config_name), source.folder()->config);
 }
 
 }  // namespace
@@ -45,10 +47,17 @@ const FileForm* Contents::find_quantized(const std::string& name) const {
   return at == quantized.end() || at->name != name ? nullptr : &*at;
 }
 
-Contents contents_of(const Source& source) {
+Contents contents_of(const Source& source, ScaleConvention convention) {
   Contents contents;
   std::unordered_set<std::string> taken;
-  for (const Reader& shard : source.shards()) add_shard(contents, taken, shard);
+  for (const Reader& shard : source.shards()) add_shard(contents, taken, source, shard);
+  if (const ModelConfig config = config_of(source); contents.maker.empty() && !config.quant_method.empty()) {
+    Foreign foreign = read_foreign(source, config, convention);
+    contents.maker = foreign.maker;
+    contents.unread = foreign.unread;
+    contents.is_foreign = true;
+    add_forms(contents, taken, source, std::move(foreign.forms));
+  }
   std::ranges::sort(contents.quantized, {}, &FileForm::name);
   for (const Entry& entry : source.tensors()) {
     if (taken.contains(entry.name)) continue;
@@ -61,12 +70,19 @@ Contents contents_of(const Source& source) {
   return contents;
 }
 
-void require_not_packed(const Source& source, const Contents& contents) {
+void require_not_packed(const Source& source) {
   constexpr const char* cure = "quantize the original; `bnq dequantize` brings back floats, not what was lost";
+  if (const ModelConfig config = config_of(source); !config.quant_method.empty()) {
+    fail(ErrorKind::bad_content, {.where = text_of(source.path() / config_name),
+                                  .what = "says that the model is quantized already",
+                                  .got = "quant_method '" + printable(config.quant_method) + "'",
+                                  .cure = cure});
+  }
+  const Contents contents = contents_of(source);
   if (const std::size_t count = contents.quantized.size(); count > 0) {
     fail(ErrorKind::bad_content,
          {.where = text_of(source.path()),
-          .what = "is quantized already, by bnq " + printable(contents.version),
+          .what = "is quantized already, by " + printable(contents.maker),
           .got = count == 1 ? "1 quantized tensor" : std::to_string(count) + " quantized tensors",
           .cure = cure});
   }

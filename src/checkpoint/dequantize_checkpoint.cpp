@@ -39,12 +39,20 @@ std::vector<Item> items_of(const Contents& contents, std::optional<DType> dtype)
   return items;
 }
 
-Contents quantized_contents(const Source& source) {
-  Contents contents = detail::contents_of(source);
+Contents quantized_contents(const Source& source, ScaleConvention convention) {
+  Contents contents = detail::contents_of(source, convention);
   if (!contents.quantized.empty()) return contents;
-  detail::fail(ErrorKind::bad_content, {.where = detail::text_of(source.path()),
-                                        .what = "holds no tensor that bnq quantized",
-                                        .need = "a 'bnq' entry in its metadata that names one"});
+  const std::string where = detail::text_of(source.path());
+  if (!contents.unread.empty()) {
+    detail::fail(ErrorKind::bad_content, {.where = where,
+                                          .what = "another program quantized it, in a form that bnq does not read",
+                                          .got = contents.unread});
+  }
+  detail::fail(
+      ErrorKind::bad_content,
+      {.where = where,
+       .what = "holds no quantized tensor that bnq knows",
+       .need = "a 'bnq' entry in its metadata, or the config.json of a folder that another program quantized"});
 }
 
 std::uint64_t stored_bytes(const FileForm& form) {
@@ -64,9 +72,9 @@ std::int64_t write_dequantized(const Reader& reader, safetensors::Writer& writer
 /// Work with what it needs to be done, file by file.
 class Dequantizer {
  public:
-  Dequantizer(const Source& source, std::optional<DType> dtype, const Progress& progress)
+  Dequantizer(const Source& source, Contents contents, std::optional<DType> dtype, const Progress& progress)
       : source_(source),
-        contents_(quantized_contents(source)),
+        contents_(std::move(contents)),
         items_(items_of(contents_, dtype)),
         counter_(progress, source.file_bytes(), detail::ProgressCounter::Writes::yes) {
     std::vector<std::vector<Entry>> entries;
@@ -133,15 +141,15 @@ void write_folder(const Source& source, Dequantizer& work, const std::filesystem
 }  // namespace
 
 DequantizeResult dequantize_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
-                                       std::optional<DType> dtype, bool replace, const Progress& progress) {
-  if (dtype) detail::require_quantizable("dequantize", *dtype);
+                                       const DequantizeOptions& options) {
+  if (options.dtype) detail::require_quantizable("dequantize", *options.dtype);
   detail::require_other_file(in, out);
   const Source source(in);
-  Dequantizer work(source, dtype, progress);
+  Dequantizer work(source, quantized_contents(source, options.convention), options.dtype, options.progress);
   if (source.folder()) {
-    write_folder(source, work, out, replace);
+    write_folder(source, work, out, options.replace);
   } else {
-    work.write(work.shards.front(), out, replace);
+    work.write(work.shards.front(), out, options.replace);
   }
   return work.result;
 }

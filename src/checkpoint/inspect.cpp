@@ -109,11 +109,11 @@ InspectedTensor inspect_quantized(const Reader& reader, const FileForm& form) {
 
 }  // namespace
 
-Inspection inspect_checkpoint(const std::filesystem::path& path, const Progress& progress) {
+Inspection inspect_checkpoint(const std::filesystem::path& path, const Progress& progress, ScaleConvention convention) {
   const detail::Source source(path);
-  const detail::Contents contents = detail::contents_of(source);
+  const detail::Contents contents = detail::contents_of(source, convention);
   Inspection inspection{.tensors = {}, .file_bytes = source.file_bytes(), .written_by = {}};
-  if (!contents.version.empty()) inspection.written_by = "bnq " + contents.version;
+  inspection.written_by = contents.maker;
   detail::ProgressCounter counter(progress, source.file_bytes(), detail::ProgressCounter::Writes::no);
   const auto add = [&](InspectedTensor tensor) {
     counter.add(tensor.nbytes);

@@ -121,6 +121,8 @@ std::string to_json(const Verification& v) {
                   {"lossless", v.lossless},
                   {"reproduced", v.reproduced},
                   {"gates_met", v.gates_met},
+                  {"written_by", v.written_by},
+                  {"is_foreign", v.is_foreign},
                   {"verdict", v.verdict}});
 }
 

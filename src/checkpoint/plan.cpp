@@ -51,13 +51,7 @@ void keep_refused(Work& work, Decision& decision, const Entry& entry) {
 /// What the config of the input folder says; nothing for a file.
 ModelConfig config_of(const Source& source) {
   if (!source.folder() || source.folder()->config.empty()) return {};
-  const std::string where = text_of(source.path() / config_name);
-  ModelConfig config = parse_model_config(where, source.folder()->config);
-  if (config.quant_method.empty()) return config;
-  fail(ErrorKind::bad_content, {.where = where,
-                                .what = "says that the model is quantized already",
-                                .got = "quant_method '" + printable(config.quant_method) + "'",
-                                .cure = "quantize the original"});
+  return parse_model_config(text_of(source.path() / config_name), source.folder()->config);
 }
 
 std::vector<ClientTensor> client_tensors(const Work& work, const Architecture* architecture) {
@@ -101,6 +95,31 @@ std::string why_nothing(const Plan& plan) {
   return "what no rule keeps is no linear weight by name and shape";
 }
 
+/// What a reader of the totals could overlook.
+void warn_of_fused(Plan& plan) {
+  std::uint64_t experts = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t shared_scales = 0;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (tensor.reason == "kept: " + std::string(fused_experts)) {
+      ++experts;
+      bytes += tensor.bytes_in;
+    }
+    if (tensor.scheme && tensor.reason == fused_weight && tensor.scheme->granularity() == Granularity::tensor()) {
+      ++shared_scales;
+    }
+  }
+  const auto tensors = [](std::uint64_t n) { return std::to_string(n) + (n == 1 ? " tensor" : " tensors"); };
+  if (experts > 0) {
+    plan.warnings.push_back(tensors(experts) + " of fused experts (" + std::to_string(bytes) +
+                            " bytes) stay float: experts are quantized from one matrix each");
+  }
+  if (shared_scales > 0) {
+    plan.warnings.push_back(tensors(shared_scales) +
+                            " with several layers fused get one scale for all of them; a scheme by row does not");
+  }
+}
+
 void add_warnings(Plan& plan, const Rules& rules, bool strict) {
   for (const RuleHits& rule : rules.hits()) {
     if (rule.hits > 0) continue;
@@ -114,6 +133,7 @@ void add_warnings(Plan& plan, const Rules& rules, bool strict) {
     if (tensor.scheme && !tensor.scheme->warning().empty()) warnings.insert(tensor.scheme->warning());
   }
   plan.warnings.insert(plan.warnings.end(), warnings.begin(), warnings.end());
+  warn_of_fused(plan);
   const bool quantizes = std::ranges::any_of(plan.tensors, [](const PlannedTensor& t) { return t.scheme.has_value(); });
   if (!quantizes) plan.warnings.push_back("nothing is quantized: " + why_nothing(plan));
 }
@@ -125,9 +145,9 @@ Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) 
   std::optional<SavedPlan> saved;
   if (!options.plan.empty()) saved.emplace(options.plan);
   Work work{.source = Source(in), .options = options};
+  require_not_packed(work.source);
   const ModelConfig config = config_of(work.source);
   const Architecture* const architecture = find_architecture(config.architecture);
-  require_not_packed(work.source, contents_of(work.source));
   for (const Entry& entry : work.source.tensors()) {
     Decision decision = saved ? saved->decide(entry.name, entry.dtype, entry.shape)
                               : rules.decide({entry.name, entry.dtype, entry.shape.size()}, architecture);

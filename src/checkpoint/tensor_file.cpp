@@ -1,6 +1,7 @@
 #include <bnq/tensor_file.h>
 
 #include "checkpoint/contents.h"
+#include "core/fail.h"
 #include "io/metadata.h"
 
 #include <cstring>
@@ -24,6 +25,16 @@ Tensor copy_of(const safetensors::Reader& reader, const Entry& entry) {
 }
 
 }  // namespace
+
+ScaleConvention parse_scale_convention(std::string_view text) {
+  if (text.empty()) return ScaleConvention::as_stated;
+  if (text == "multiply") return ScaleConvention::multiply;
+  if (text == "inverse") return ScaleConvention::inverse;
+  detail::fail(ErrorKind::invalid_argument, {.where = "scales",
+                                             .what = "unknown",
+                                             .got = "'" + detail::printable(std::string(text)) + "'",
+                                             .need = "multiply or inverse"});
+}
 
 void save(const std::filesystem::path& path, const std::map<std::string, StoredTensor>& tensors, bool replace) {
   std::vector<FileForm> forms;
@@ -51,9 +62,9 @@ void save(const std::filesystem::path& path, const std::map<std::string, StoredT
   writer.finish();
 }
 
-std::map<std::string, StoredTensor> load(const std::filesystem::path& path) {
+std::map<std::string, StoredTensor> load(const std::filesystem::path& path, ScaleConvention convention) {
   const detail::Source source(path);
-  const detail::Contents contents = detail::contents_of(source);
+  const detail::Contents contents = detail::contents_of(source, convention);
   std::map<std::string, StoredTensor> tensors;
   for (const FileForm& form : contents.quantized) {
     tensors.emplace(form.name, detail::read_quantized(source.shard_of(form.codes_name()), form));

@@ -73,15 +73,21 @@ std::string quality(const Verification& v) {
                         : "Expect a broken model; use more bits.");
 }
 
+/// Another program's rule gives other codes: those are compared, and what it copied has to be equal.
+bool is_as_expected(const Verification& v, const VerifiedTensor& tensor) {
+  return tensor.reproduced || (v.is_foreign && tensor.report);
+}
+
 std::string mismatch(const Verification& v) {
-  const auto wrong = std::ranges::count_if(v.tensors, [](const VerifiedTensor& t) { return !t.reproduced; });
+  const auto is_wrong = [&](const VerifiedTensor& t) { return !is_as_expected(v, t); };
+  const auto wrong = std::ranges::count_if(v.tensors, is_wrong);
   std::string text = "NOT REPRODUCED: ";
   if (!holds_quantized(v)) text += "nothing is quantized, and not every tensor is an equal copy. ";
   const auto add = [&](auto count, const char* one, const char* many, const std::string& first) {
     text += std::to_string(count) + (count == 1 ? one : many) + ", first '" + printable(first) + "'. ";
   };
   if (wrong > 0) {
-    const auto first = std::ranges::find_if(v.tensors, [](const VerifiedTensor& t) { return !t.reproduced; });
+    const auto first = std::ranges::find_if(v.tensors, is_wrong);
     add(wrong, " tensor differs from what the original gives", " tensors differ from what the original gives",
         first->name);
   }
@@ -95,10 +101,13 @@ std::string mismatch(const Verification& v) {
 void summarize(Verification& v, const Gates& gates) {
   std::vector<double> decibels;
   bool lossless = true;
-  v.reproduced = v.missing.empty() && v.extra.empty();
+  const bool complete = v.missing.empty() && v.extra.empty();
+  bool expected = complete;
+  v.reproduced = complete;
   v.gates_met = true;
   for (const VerifiedTensor& tensor : v.tensors) {
     v.reproduced = v.reproduced && tensor.reproduced;
+    expected = expected && is_as_expected(v, tensor);
     v.gates_met = v.gates_met && !tensor.gate_missed;
     lossless = lossless && (tensor.report ? tensor.report->lossless : tensor.reproduced);
     if (!tensor.report) continue;
@@ -109,10 +118,11 @@ void summarize(Verification& v, const Gates& gates) {
     }
   }
   if (!decibels.empty()) v.median_sqnr_db = median(std::move(decibels));
-  v.lossless = lossless && v.missing.empty() && v.extra.empty();
+  v.lossless = lossless && complete;
   const bool asked = gates.min_sqnr_db || gates.min_cosine;
-  v.gates_met = v.gates_met && v.reproduced && !(asked && !holds_quantized(v));
-  v.verdict = v.reproduced ? quality(v) : mismatch(v);
+  v.gates_met = v.gates_met && expected && !(asked && !holds_quantized(v));
+  v.verdict = expected ? quality(v) : mismatch(v);
+  if (v.is_foreign) v.verdict = "Quantized by " + printable(v.written_by) + ". " + v.verdict;
 }
 
 }  // namespace bnq::detail

@@ -47,22 +47,24 @@ void require_floats(const Source& original) {
   const detail::Contents contents = detail::contents_of(original);
   if (contents.quantized.empty()) return;
   detail::fail(ErrorKind::bad_content, {.where = detail::text_of(original.path()),
-                                        .what = "holds tensors that bnq quantized",
+                                        .what = "is quantized, by " + detail::printable(contents.maker),
                                         .got = "'" + detail::printable(contents.quantized[0].name) + "' among them",
                                         .need = "the original first, then the quantized file",
                                         .cure = "swap the two"});
 }
 
 VerifiedTensor verify_quantized(const Reader& original, const Entry& entry, const Reader& quantized,
-                                const FileForm& form) {
+                                const FileForm& form, bool is_foreign) {
   VerifiedTensor tensor{.name = entry.name, .scheme = form.scheme, .bytes_before = entry.nbytes};
   for (const Entry& part : form.parts()) tensor.bytes_after += part.nbytes;
-  if (entry.shape != form.shape || entry.dtype != form.dtype) return tensor;  // nothing to compare
+  if (entry.shape != form.shape || !is_quantizable(entry.dtype)) return tensor;  // nothing to compare
+  if (entry.dtype != form.dtype && !is_foreign) return tensor;
   const QuantizedTensor stored = detail::read_quantized(quantized, form);
   try {
+    tensor.report = report(original.view(entry), stored);
+    if (form.scheme.is_given()) return tensor;
     const QuantizedTensor again = quantize(original.view(entry), form.scheme);
     tensor.reproduced = same_bits(stored.codes(), again.codes()) && same_bits(stored.scales(), again.scales());
-    tensor.report = report(original.view(entry), stored);
     tensor.report->floored_granules = again.counts().floored_granules;
     tensor.report->prequantized_granules = again.counts().prequantized_granules;
   } catch (const Error& error) {
@@ -81,22 +83,26 @@ VerifiedTensor verify_copy(const Reader& original, const Entry& entry, const Rea
 }  // namespace
 
 Verification verify_checkpoint(const std::filesystem::path& original_path, const std::filesystem::path& quantized_path,
-                               const Gates& gates, const Progress& progress) {
+                               const Gates& gates, const Progress& progress, ScaleConvention convention) {
   require_gates(gates);
   const Source original(original_path);
   const Source quantized(quantized_path);
   require_floats(original);
-  const detail::Contents contents = detail::contents_of(quantized);
+  const detail::Contents contents = detail::contents_of(quantized, convention);
   Verification v;
   v.file_bytes_before = original.file_bytes();
   v.file_bytes_after = quantized.file_bytes();
+  v.written_by = contents.maker;
+  v.is_foreign = contents.is_foreign;
+  v.convention = convention;
   detail::ProgressCounter counter(progress, original.file_bytes(), detail::ProgressCounter::Writes::no);
   for (const Entry& entry : original.tensors()) {
     const Reader& shard = original.shard_of(entry.name);
     const FileForm* const form = contents.find_quantized(entry.name);
     const auto copy = contents.plain.find(entry.name);
     if (form != nullptr) {
-      v.tensors.push_back(verify_quantized(shard, entry, quantized.shard_of(form->codes_name()), *form));
+      v.tensors.push_back(
+          verify_quantized(shard, entry, quantized.shard_of(form->codes_name()), *form, contents.is_foreign));
       const auto& report = v.tensors.back().report;
       v.tensors.back().gate_missed = report && misses(gates, *report);
     } else if (copy != contents.plain.end()) {

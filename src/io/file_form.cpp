@@ -1,5 +1,6 @@
 #include "io/file_form.h"
 
+#include "core/elements.h"
 #include "core/fail.h"
 #include "io/system_call.h"
 
@@ -34,10 +35,21 @@ std::span<const std::byte> part_bytes(const Reader& reader, const FileForm& form
   return reader.bytes(*entry);
 }
 
-Tensor tensor_of(DType dtype, const Shape& shape, std::span<const std::byte> bytes) {
-  Tensor tensor(dtype, shape);
-  if (!bytes.empty()) std::memcpy(tensor.bytes().data(), bytes.data(), bytes.size());
-  return tensor;
+/// The stored scales, widened.
+Tensor scales_of(const Entry& part, std::span<const std::byte> bytes) {
+  Tensor scales(DType::f32, part.shape);
+  if (!bytes.empty()) read_elements(TensorView(bytes.data(), part.dtype, part.shape), 0, scales.data<float>());
+  return scales;
+}
+
+/// The scale of which a client's form holds the reciprocal.
+float scale_from_inverse(const Reader& reader, const FileForm& form, float stored) {
+  const float scale = 1.0F / stored;
+  if (std::isfinite(scale) && scale > 0) return scale;
+  fail(ErrorKind::bad_content, {.where = in_file(reader.path(), form.name),
+                                .what = "'" + printable(form.scales_name()) + "' holds the reciprocal of no scale",
+                                .got = std::to_string(stored),
+                                .need = "a positive number"});
 }
 
 float inverse_of(const FileForm& form) {
@@ -65,7 +77,7 @@ std::vector<Entry> FileForm::parts() const {
   std::vector<Entry> entries;
   entries.push_back(
       {.name = codes_name(), .dtype = layout.storage_dtype(), .shape = layout.storage_shape(scheme, shape)});
-  entries.push_back({.name = scales_name(), .dtype = DType::f32, .shape = scales_shape(shape, scheme.granularity())});
+  entries.push_back({.name = scales_name(), .dtype = scales_dtype, .shape = scales_shape(shape, scheme.granularity())});
   if (states_shape()) {
     entries.push_back({.name = shape_name(), .dtype = DType::i64, .shape = {static_cast<std::int64_t>(shape.size())}});
   }
@@ -102,8 +114,11 @@ void write_tensor(safetensors::Writer& writer, FileForm& form, const PackedTenso
 PackedTensor read_tensor(const Reader& reader, const FileForm& form) {
   const std::vector<Entry> parts = form.parts();
   const auto codes = part_bytes(reader, form, parts[0]);
-  Tensor scales = tensor_of(DType::f32, parts[1].shape, part_bytes(reader, form, parts[1]));
-  if (form.has_inverse_scale) {
+  Tensor scales = scales_of(parts[1], part_bytes(reader, form, parts[1]));
+  if (form.has_inverse_scale && form.scale == 0) {
+    float& stored = scales.data<float>().front();
+    stored = scale_from_inverse(reader, form, stored);
+  } else if (form.has_inverse_scale) {
     float& stored = scales.data<float>().front();
     if (stored != inverse_of(form)) {
       fail(ErrorKind::bad_content, {.where = in_file(reader.path(), form.name),
@@ -118,7 +133,7 @@ PackedTensor read_tensor(const Reader& reader, const FileForm& form) {
     const auto need = std::as_bytes(std::span(form.shape));
     if (std::memcmp(stated.data(), need.data(), need.size()) != 0) {
       fail(ErrorKind::bad_content, {.where = in_file(reader.path(), form.name),
-                                    .what = "'" + printable(form.shape_name()) + "' disagrees with the bnq metadata",
+                                    .what = "'" + printable(form.shape_name()) + "' states another shape",
                                     .need = to_string(form.shape)});
     }
   }

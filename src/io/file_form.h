@@ -19,8 +19,9 @@ struct FileForm {
   Layout layout;
   DType dtype;  ///< of the float tensor it came from
   Shape shape;
-  bool has_inverse_scale = false;  ///< the file holds 1 / scale, rounded, as a client wants it; the metadata the scale
-  float scale = 0;                 ///< with has_inverse_scale: the one scale there is
+  bool has_inverse_scale = false;   ///< the file holds 1 / scale, rounded, as a client wants it
+  float scale = 0;                  ///< with has_inverse_scale: the one scale, as the metadata has it; 0: it has none
+  DType scales_dtype = DType::f32;  ///< as stored; other programs round them
 
   [[nodiscard]] std::string codes_name() const { return name + std::string(layout.row().file_suffix); }
   [[nodiscard]] std::string scales_name() const { return name + "_scale"; }

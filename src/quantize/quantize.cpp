@@ -81,6 +81,12 @@ class Events {
 
 QuantizedTensor quantize(const TensorView& values, const Scheme& scheme) {
   detail::require_quantizable("quantize", values.dtype());
+  if (scheme.is_given()) {
+    detail::fail(ErrorKind::unsupported, {.where = "quantize",
+                                          .what = "this scheme names what another program made, and has no rule",
+                                          .got = scheme.to_string(),
+                                          .need = "a scheme to quantize to, as 8 or 4"});
+  }
   const SchemeRow& row = scheme.row();
   const detail::GranuleSource source{detail::row_kernels(active_isa()), values, row.needs};
   const Granules granules(values.shape(), scheme.granularity());

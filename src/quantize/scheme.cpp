@@ -34,8 +34,24 @@ constexpr SchemeRow absmax(std::string_view rule, std::array<std::string_view, 2
           .encode = detail::encode_absmax};
 }
 
+/// int<bits>-given: codes and scales that another program made, by a rule of its own. Nothing is quantized to it.
+constexpr SchemeRow given(std::string_view rule, int bits, Granularity granularity) {
+  return {.rule = rule,
+          .short_names = {"", ""},
+          .about = "made by another program: any integer of these bits, any scale",
+          .warning = "",
+          .min_code = -(1 << (bits - 1)),
+          .max_code = (1 << (bits - 1)) - 1,
+          .has_zero = true,
+          .code_bits = bits,
+          .granularity = granularity,
+          .needs = Needs::absmax,
+          .fit = nullptr,
+          .encode = nullptr};
+}
+
 // Every scheme there is. A new one is a row here and a file with its two functions.
-constexpr std::array<SchemeRow, 10> rows{{
+constexpr std::array<SchemeRow, 17> rows{{
     absmax("int8-absmax", {"8", "int8"}, 8, by_row, "8-bit integers, near lossless without calibration"),
     absmax("int7-absmax", {"7", "int7"}, 7, by_row, "7-bit integers"),
     absmax("int6-absmax", {"6", "int6"}, 6, by_row, "6-bit integers"),
@@ -80,9 +96,17 @@ constexpr std::array<SchemeRow, 10> rows{{
      .needs = Needs::absmax,
      .fit = detail::fit_token,
      .encode = detail::encode_token},
+    given("int8-given", 8, by_row),
+    given("int7-given", 7, by_row),
+    given("int6-given", 6, by_row),
+    given("int5-given", 5, by_row),
+    given("int4-given", 4, by_group),
+    given("int3-given", 3, by_group),
+    given("int2-given", 2, by_group),
 }};
 
-constexpr const SchemeRow& activation_row = rows.back();
+constexpr const SchemeRow& activation_row = rows[9];
+static_assert(activation_row.rule == "int8-token");
 
 bool is_called(const SchemeRow& row, std::string_view name) {
   return row.rule == name || (!name.empty() && std::ranges::find(row.short_names, name) != row.short_names.end());
@@ -92,6 +116,7 @@ std::string allowed_names() {
   std::string precisions;
   std::string rules;
   for (const SchemeRow& row : rows) {
+    if (row.fit == nullptr) continue;
     if (!row.short_names[0].empty()) precisions += (precisions.empty() ? "" : ", ") + std::string(row.short_names[0]);
     rules += (rules.empty() ? "" : ", ") + std::string(row.rule);
   }
@@ -119,7 +144,9 @@ Scheme Scheme::activations() { return {&activation_row, activation_row.granulari
 
 std::vector<Scheme> Scheme::all() {
   std::vector<Scheme> schemes;
-  for (const SchemeRow& row : rows) schemes.push_back(Scheme(&row, row.granularity));
+  for (const SchemeRow& row : rows) {
+    if (row.fit != nullptr) schemes.push_back(Scheme(&row, row.granularity));
+  }
   return schemes;
 }
 
@@ -129,6 +156,7 @@ std::string_view Scheme::about() const { return row_->about; }
 std::string_view Scheme::warning() const { return row_->warning; }
 Scheme Scheme::with(Granularity granularity) const { return {row_, granularity}; }
 
+bool Scheme::is_given() const { return row_->fit == nullptr; }
 int Scheme::min_code() const { return row_->min_code; }
 int Scheme::max_code() const { return row_->max_code; }
 bool Scheme::has_zero() const { return row_->has_zero; }

@@ -55,7 +55,7 @@ struct SchemeRow {
   int code_bits;
   Granularity granularity;  ///< unless another is asked for
   Needs needs;              ///< what the fit reads
-  Fit (*fit)(const SchemeRow& row, const Statistics& granule);
+  Fit (*fit)(const SchemeRow& row, const Statistics& granule);  ///< null, as encode: nothing is quantized to it
   void (*encode)(const Encoder& encoder, const Block& block, std::int8_t* codes);
 };
 

@@ -7,7 +7,7 @@ from typing import Any
 import oracle
 import pytest
 import torch
-from models import CONFIGS, load, make_model, run_bnq
+from models import CONFIGS, DECODER, load, make_model, run_bnq
 
 import bnq
 
@@ -166,13 +166,15 @@ def test_shards_and_index_load(tmp_path: Path) -> None:
     load(tmp_path / "out", "Qwen2ForCausalLM")
 
 
-@pytest.mark.parametrize("name", ["GPT2LMHeadModel", "T5ForConditionalGeneration"])
+@pytest.mark.parametrize("name", ["GPT2LMHeadModel", "T5ForConditionalGeneration", "MixtralForCausalLM"])
 def test_what_no_client_loads_is_refused_by_transformers_and_under_strict(name: str, tmp_path: Path) -> None:
     import transformers
 
     small = {"n_layer": 1, "n_head": 2, "n_embd": 32, "vocab_size": 64, "n_positions": 32}
     if name.startswith("T5"):
         small = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 2, "vocab_size": 64}
+    if name.startswith("Mixtral"):
+        small = DECODER | {"num_local_experts": 2}
     config = getattr(transformers, name.split("LMHead", maxsplit=1)[0].split("For", maxsplit=1)[0] + "Config")(**small)
     getattr(transformers, name)(config).save_pretrained(tmp_path / "in")
     rule = ["--rule", "*.mlp.c_fc.weight=8"] if name.startswith("GPT2") else []
@@ -182,3 +184,6 @@ def test_what_no_client_loads_is_refused_by_transformers_and_under_strict(name: 
     assert "only bnq will read this folder" in done.stderr
     with pytest.raises(ValueError, match="no `quant_method`"):
         getattr(transformers, name).from_pretrained(tmp_path / "out")
+    quantized = quantized_modules(stored(tmp_path / "out"))
+    assert not any(module.endswith((".gate", "relative_attention_bias")) for module in quantized), "none is a Linear"
+    assert not name.startswith("Mixtral") or sum("expert" in module for module in quantized) == 12

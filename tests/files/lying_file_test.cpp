@@ -290,7 +290,7 @@ TEST_P(LyingFileTest, IsFoundOut) {
   write_tensors(path, pieces.tensors, {{"format", "pt"}, {"bnq", pieces.document.dump()}});
   expect_refused([&] { (void)bnq::load(path); }, path, GetParam());
   const std::ptrdiff_t before = dir.entries();
-  expect_refused([&] { dequantize_checkpoint(path, dir / "out", {}); }, path, GetParam());
+  expect_refused([&] { dequantize_checkpoint(path, dir / "out"); }, path, GetParam());
   EXPECT_EQ(dir.entries(), before);
 }
 

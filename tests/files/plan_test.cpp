@@ -182,6 +182,36 @@ TEST_F(PlanTest, CountsTheHitsOfEachRule) {
   EXPECT_NE(p.warnings[0].find("c*=8"), std::string::npos);
 }
 
+TEST_F(PlanTest, KnowsExpertsAndTheirRouters) {
+  const Plan p = plan({{"layers.0.mlp.experts.gate_up_proj", {DType::bf16, {2, 8, 12}}},
+                       {"layers.0.mlp.experts.1.w2.weight", {DType::bf16, {8, 12}}},
+                       {"layers.0.mlp.gate.weight", {DType::bf16, {2, 12}}},
+                       {"layers.0.mlp.gate_proj.weight", {DType::bf16, {8, 12}}},
+                       {"layers.0.mlp.router.layer.weight", {DType::bf16, {2, 12}}},
+                       {"layers.0.mlp.shared_expert_gate.weight", {DType::bf16, {1, 12}}}});
+  for (const PlannedTensor& tensor : p.tensors) {
+    const bool is_linear = tensor.name.ends_with("w2.weight") || tensor.name.ends_with("gate_proj.weight");
+    EXPECT_EQ(tensor.scheme.has_value(), is_linear) << tensor.name << ": " << tensor.reason;
+  }
+  ASSERT_EQ(p.warnings.size(), 1U);
+  EXPECT_NE(p.warnings[0].find("1 tensor of fused experts (384 bytes) stay float"), std::string::npos);
+}
+
+TEST_F(PlanTest, WarnsOfOneScaleForSeveralLayers) {
+  const std::map<std::string, std::pair<DType, Shape>> fused{{"attn.qkv_proj.weight", {DType::f32, {12, 8}}},
+                                                             {"mlp.up_proj.weight", {DType::f32, {12, 8}}}};
+  ASSERT_EQ(plan(fused, {.scheme = "ternary"}).warnings.size(), 1U);
+  EXPECT_NE(plan(fused, {.scheme = "ternary"}).warnings[0].find("1 tensor with several layers fused"),
+            std::string::npos);
+  EXPECT_TRUE(plan(fused, {.scheme = "ternary:row"}).warnings.empty());
+  EXPECT_TRUE(plan(fused, {.scheme = "8"}).warnings.empty());
+}
+
+TEST_F(PlanTest, RefusesSchemesThatNameWhatOthersMade) {
+  EXPECT_BNQ_ERROR(planned("a.weight", {.scheme = "int4-given"}), ErrorKind::invalid_argument,
+                   "names what another program made");
+}
+
 TEST_F(PlanTest, ARuleWithoutAHitIsAnErrorWhenStrict) {
   const QuantizeOptions options{.rules = {{"*", "4"}, {"typo*", "8"}}, .strict = true};
   EXPECT_BNQ_ERROR(planned("a.weight", options), ErrorKind::invalid_argument, "typo*=8");

@@ -267,7 +267,7 @@ TEST_F(QuantizeCheckpointTest, QuantizesWhatSavedPlainTensors) {
 TEST_F(QuantizeCheckpointTest, QuantizesWhatWasDequantizedToTheSameCodes) {
   // In float32 no code of an integer scheme changes; the scale may move by its last bit.
   quantize_checkpoint(in, out, {.scheme = "8"});
-  dequantize_checkpoint(out, dir / "floats", DType::f32);
+  dequantize_checkpoint(out, dir / "floats", {.dtype = DType::f32});
   quantize_checkpoint(dir / "floats", dir / "again", {.scheme = "8"});
   for (const char* name : {"layers.0.q.weight", "layers.1.v.weight"}) {
     EXPECT_EQ(stored_bytes(dir / "again", name), stored_bytes(out, name));

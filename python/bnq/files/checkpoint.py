@@ -7,7 +7,17 @@ from typing import Any, TypeAlias
 
 from .. import _core
 from .._arrays import output_name
-from ..arguments import checked_path, count, flag, number, shown, tells_missing_files, text
+from ..arguments import (
+    checked_path,
+    count,
+    flag,
+    number,
+    progress_callback,
+    scale_convention,
+    shown,
+    tells_missing_files,
+    text,
+)
 from ..errors import InvalidArgumentError
 from ..scheme import Scheme, SchemeLike
 from .checkpoint_results import DequantizeResult, Inspection, Plan, Verification
@@ -109,37 +119,50 @@ def quantize_checkpoint(
     options.strict = flag(strict, "quantize_checkpoint strict")
     options.replace = flag(force, "quantize_checkpoint force")
     options.resume = flag(resume, "quantize_checkpoint resume")
+    call = progress_callback(progress, "quantize_checkpoint progress")
     source, target = checked_path(src, "quantize_checkpoint src"), checked_path(dst, "quantize_checkpoint dst")
     with tells_missing_files(source, *([] if plan is None else [options.plan]), output=target):
-        done = Plan._of(_core.quantize_checkpoint(source, target, options, progress))
+        done = Plan._of(_core.quantize_checkpoint(source, target, options, call))
     for warning in done.warnings:
         warnings.warn(warning, UserWarning, stacklevel=2)
     return done
 
 
 def dequantize_checkpoint(
-    src: Path, dst: Path, *, dtype: Any = None, force: bool = False, progress: Progress | None = None
+    src: Path,
+    dst: Path,
+    *,
+    dtype: Any = None,
+    scales: str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> DequantizeResult:
-    """Turns every low-bit tensor of a file that bnq wrote back into floats, and copies the rest.
+    """Turns every low-bit tensor back into floats, and copies the rest.
 
     Args:
-        src: the quantized file.
+        src: a file or model folder that bnq quantized, or a folder of compressed-tensors or transformers' BitNet.
         dst: the output.
         dtype: ``"f32"``, ``"f16"`` or ``"bf16"``; None gives each tensor its original dtype.
+        scales: as for :func:`bnq.load`.
         force: replace an existing output.
         progress: as for :func:`bnq.quantize_checkpoint`.
 
     Raises what :func:`bnq.quantize_checkpoint` does; BadContentError also when nothing in the file is low-bit.
     """
     name = None if dtype is None else output_name(dtype)
-    replace = flag(force, "dequantize_checkpoint force")
+    options = _core.DequantizeOptions(
+        name, flag(force, "dequantize_checkpoint force"), scale_convention(scales, "dequantize_checkpoint")
+    )
+    call = progress_callback(progress, "dequantize_checkpoint progress")
     source, target = checked_path(src, "dequantize_checkpoint src"), checked_path(dst, "dequantize_checkpoint dst")
     with tells_missing_files(source, output=target):
-        return DequantizeResult._of(_core.dequantize_checkpoint(source, target, name, replace, progress))
+        return DequantizeResult._of(_core.dequantize_checkpoint(source, target, options, call))
 
 
-def inspect(path: Path, *, progress: Progress | None = None) -> Inspection:
-    """What each tensor of a file looks like. NaN is reported, not refused.
+def inspect(path: Path, *, scales: str | None = None, progress: Progress | None = None) -> Inspection:
+    """What each tensor of a file or model folder looks like. NaN is reported, not refused.
+
+    Takes `scales` as :func:`bnq.load` does, and `progress` as :func:`bnq.quantize_checkpoint`.
 
     Raises:
         MissingFileError: there is no such file.
@@ -147,8 +170,10 @@ def inspect(path: Path, *, progress: Progress | None = None) -> Inspection:
         BadContentError: it is broken.
     """
     source = checked_path(path, "inspect path")
+    convention = scale_convention(scales, "inspect")
+    call = progress_callback(progress, "inspect progress")
     with tells_missing_files(source):
-        return Inspection._of(_core.inspect(source, progress))
+        return Inspection._of(_core.inspect(source, convention, call))
 
 
 def verify(
@@ -158,6 +183,7 @@ def verify(
     min_sqnr_db: float | None = None,
     min_cosine: float | None = None,
     html: Path | None = None,
+    scales: str | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Verification:
@@ -169,6 +195,7 @@ def verify(
         min_sqnr_db: gate for each quantized tensor; a missed one shows in the result and raises nothing.
         min_cosine: the same.
         html: also write one self-contained page with pictures to this file.
+        scales: as for :func:`bnq.load`.
         force: replace that page if it exists.
         progress: as for :func:`bnq.quantize_checkpoint`.
 
@@ -186,8 +213,10 @@ def verify(
     before, after = checked_path(original, "verify original"), checked_path(quantized, "verify quantized")
     page = None if html is None else checked_path(html, "verify html")
     replace = flag(force, "verify force")
+    convention = scale_convention(scales, "verify")
+    call = progress_callback(progress, "verify progress")
     with tells_missing_files(before, after, output=page):
-        found = _core.verify(before, after, gates, progress)
+        found = _core.verify(before, after, gates, convention, call)
         if page is not None:
             _core.save_html_report(page, before, after, found, replace)
     return Verification._of(found)

@@ -168,7 +168,7 @@ class Inspection:
     file_bytes: int
     """Size of the file."""
     written_by: str
-    """"bnq 0.1.0", or empty."""
+    """Who quantized it: "bnq 0.1.0", "compressed-tensors pack-quantized"; empty for floats."""
 
     @classmethod
     def _of(cls, core: _core.Inspection) -> "Inspection":
@@ -221,6 +221,10 @@ class Verification:
     """Every tensor is, and none is missing or extra."""
     gates_met: bool
     """No tensor missed a gate."""
+    written_by: str
+    """Who quantized it: "bnq 0.1.0", "compressed-tensors pack-quantized"."""
+    is_foreign: bool
+    """Another program did: codes are compared, and need not be reproduced."""
     verdict: str
     """In plain words."""
 
@@ -238,6 +242,8 @@ class Verification:
             lossless=core.lossless,
             reproduced=core.reproduced,
             gates_met=core.gates_met,
+            written_by=core.written_by,
+            is_foreign=core.is_foreign,
             verdict=core.verdict,
         )
 

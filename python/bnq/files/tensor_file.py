@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _core
 from .._arrays import FILE_DTYPES, Array, Framework, borrow_packed, framework_called
-from ..arguments import checked_path, flag, tells_missing_files, text
+from ..arguments import checked_path, flag, scale_convention, tells_missing_files, text
 from ..errors import InvalidArgumentError
 from ..layout import PackedTensor, unpack
 from ..quantized_tensor import QuantizedTensor
@@ -43,11 +43,14 @@ def save(
         _core.save(target, stored, flag(force, "save force"))
 
 
-def load(path: str | PathLike[str], *, framework: str = "numpy") -> dict[str, Any]:
+def load(path: str | PathLike[str], *, framework: str = "numpy", scales: str | None = None) -> dict[str, Any]:
     """Reads them back: a :class:`bnq.QuantizedTensor` for each low-bit tensor, an array for each other one.
 
     Args:
-        path: a safetensors file; one that bnq did not write gives plain arrays only.
+        path: a safetensors file or model folder. Of what bnq did not write, folders of compressed-tensors and of
+            transformers' BitNet give low-bit tensors too; all else plain arrays only.
+        scales: ``"multiply"`` or ``"inverse"``: what the ``weight_scale`` of a BitNet folder is, where neither its
+            config nor its values say; an error asks for it.
         framework: ``"numpy"``, ``"torch"`` or ``"jax"``: of the arrays, and of what ``dequantize`` gives.
 
     Raises:
@@ -58,7 +61,7 @@ def load(path: str | PathLike[str], *, framework: str = "numpy") -> dict[str, An
     chosen = framework_called(framework)
     source = checked_path(path, "load path")
     with tells_missing_files(source):
-        tensors = _core.load(source)
+        tensors = _core.load(source, scale_convention(scales, "load"))
     return {name: _loaded(tensor, chosen) for name, tensor in tensors.items()}
 
 

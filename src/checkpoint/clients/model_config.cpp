@@ -34,21 +34,59 @@ std::string text_at(const json& object, const char* key) {
 
 std::string dumped(const json& document) { return document.dump(2, ' ', false, json::error_handler_t::replace) + "\n"; }
 
-/// BitNet's "online" models hold float weights that are quantized as they run: those are what bnq quantizes.
-std::string quant_method_of(const json& document) {
+/// Null when the config says nothing of quantization.
+const json* quantization_of(const json& document) {
   auto at = document.find(quantization_key);
   if (at == document.end()) at = document.find("compression_config");  // older compressed-tensors
-  if (at == document.end() || !at->is_object()) return {};
-  if (text_at(*at, "quantization_mode") == "online") return {};
-  const std::string method = text_at(*at, "quant_method");
+  return at == document.end() || !at->is_object() ? nullptr : &*at;
+}
+
+/// BitNet's "online" models hold float weights that are quantized as they run: those are what bnq quantizes.
+std::string quant_method_of(const json& quantization) {
+  if (text_at(quantization, "quantization_mode") == "online") return {};
+  const std::string method = text_at(quantization, "quant_method");
   return method.empty() ? "unnamed" : method;
+}
+
+void add_text(std::vector<std::string>& texts, const json& object, const char* key) {
+  if (std::string text = text_at(object, key); !text.empty()) texts.push_back(std::move(text));
+}
+
+QuantizationConfig details_of(const json& quantization) {
+  QuantizationConfig config{.linear_class = text_at(quantization, "linear_class")};
+  add_text(config.formats, quantization, "format");
+  const auto groups = quantization.find("config_groups");
+  if (groups == quantization.end() || !groups->is_object()) return config;
+  for (const json& group : *groups) {
+    if (!group.is_object()) continue;
+    add_text(config.formats, group, "format");
+    const auto weights = group.find("weights");
+    if (weights == group.end() || !weights->is_object()) continue;
+    add_text(config.types, *weights, "type");
+    const auto bits = weights->find("num_bits");
+    if (bits != weights->end() && bits->is_number_integer()) config.num_bits.push_back(bits->get<std::int64_t>());
+  }
+  return config;
+}
+
+std::optional<DType> dtype_of(const json& document) {
+  std::string text = text_at(document, "dtype");
+  if (text.empty()) text = text_at(document, "torch_dtype");
+  if (text == "float32") return DType::f32;
+  if (text == "float16") return DType::f16;
+  if (text == "bfloat16") return DType::bf16;
+  return {};
 }
 
 }  // namespace
 
 ModelConfig parse_model_config(const std::string& where, std::string_view text) {
   const json document = parsed(where, text);
-  ModelConfig config{.quant_method = quant_method_of(document)};
+  ModelConfig config{.dtype = dtype_of(document)};
+  if (const json* const quantization = quantization_of(document); quantization != nullptr) {
+    config.quant_method = quant_method_of(*quantization);
+    config.quantization = details_of(*quantization);
+  }
   const auto names = document.find("architectures");
   if (names != document.end() && names->is_array() && !names->empty() && names->front().is_string()) {
     config.architecture = names->front().get<std::string>();

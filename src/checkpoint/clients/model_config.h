@@ -1,15 +1,30 @@
 #pragma once
 
+#include <bnq/dtype.h>
+
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace bnq::detail {
 
+/// What bnq reads of the config of a model that is quantized already.
+struct QuantizationConfig {
+  std::string linear_class = {};            ///< of quant_method bitnet
+  std::vector<std::string> formats = {};    ///< of compressed-tensors: the whole's, then each group's that has one
+  std::vector<std::int64_t> num_bits = {};  ///< of each group's weights
+  std::vector<std::string> types = {};      ///< the same: "int", "float"
+};
+
 /// What bnq reads of a config.json.
 struct ModelConfig {
-  std::string architecture = {};  ///< the first of `architectures`; empty when there is none
-  bool is_tied = false;           ///< `tie_word_embeddings`
-  std::string quant_method = {};  ///< of a model that is quantized already, else empty
+  std::string architecture = {};    ///< the first of `architectures`; empty when there is none
+  bool is_tied = false;             ///< `tie_word_embeddings`
+  std::string quant_method = {};    ///< of a model that is quantized already, else empty
+  std::optional<DType> dtype = {};  ///< `dtype` or `torch_dtype`, when it is one that bnq quantizes
+  QuantizationConfig quantization = {};
 };
 
 /// Throws `bad_content` with `where` (the file) in front when it is no JSON object. Keys of another type than expected

@@ -45,10 +45,10 @@ std::string formatted(const char* format, double value) {
 
 std::string decibel(double sqnr_db) { return sqnr_db > 1e9 ? "lossless" : formatted("%.2f", sqnr_db); }
 
-std::string row_of(const VerifiedTensor& tensor) {
+std::string row_of(const VerifiedTensor& tensor, bool is_foreign) {
   const Report& r = *tensor.report;
   std::string notes = tensor.gate_missed ? "gate missed" : "";
-  if (!tensor.reproduced) notes += std::string(notes.empty() ? "" : ", ") + "not what bnq computes";
+  if (!tensor.reproduced && !is_foreign) notes += std::string(notes.empty() ? "" : ", ") + "not what bnq computes";
   return "<tr><td class=\"n\">" + escaped(tensor.name) + "</td><td class=\"n\">" + tensor.scheme->to_string() +
          "</td><td>" + decibel(r.sqnr_db) + "</td><td>" + formatted("%.6f", r.cosine) + "</td><td>" +
          formatted("%.3g", r.max_abs_error) + "</td><td>" + formatted("%.1f %%", 100 * r.zero_share) + "</td><td>" +
@@ -60,7 +60,7 @@ std::string table_of(const Verification& verification) {
       "<h2>Every quantized tensor</h2>\n<table><tr><th class=\"n\">name</th><th class=\"n\">scheme</th><th>SQNR dB</th>"
       "<th>cosine</th><th>max error</th><th>zeros</th><th>bits/weight</th><th class=\"n\">notes</th></tr>\n";
   for (const VerifiedTensor& tensor : verification.tensors) {
-    if (tensor.report) text += row_of(tensor);
+    if (tensor.report) text += row_of(tensor, verification.is_foreign);
   }
   return text + "</table>\n";
 }
@@ -85,7 +85,7 @@ std::vector<const VerifiedTensor*> worst_of(const Verification& verification) {
 
 std::string histograms_of(const detail::Source& original, const detail::Source& quantized,
                           const Verification& verification) {
-  const detail::Contents contents = detail::contents_of(quantized);
+  const detail::Contents contents = detail::contents_of(quantized, verification.convention);
   std::string text;
   for (const VerifiedTensor* tensor : worst_of(verification)) {
     const detail::FileForm* const form = contents.find_quantized(tensor->name);

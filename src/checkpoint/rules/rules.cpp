@@ -15,18 +15,24 @@ namespace {
 // What a name that is no linear weight's holds, in lower case. An embedding table is looked up, not multiplied.
 constexpr std::array<std::string_view, 4> embedding_words{"embed", "wte", "wpe", "shared"};
 constexpr std::array<std::string_view, 2> other_words{"norm", "relative_attention_bias"};
+constexpr std::array<std::string_view, 3> router_words{".gate.weight", "router", "expert_gate"};
+constexpr std::string_view expert_word = "expert";
+// Several linear layers in one matrix.
+constexpr std::array<std::string_view, 5> fused_words{"qkv", "query_key_value", "c_attn", "gate_up", "in_proj"};
 constexpr std::string_view head_word = "lm_head";
 
 /// `where` is the option or rule that `text` belongs to.
 Scheme parse_scheme(const std::string& where, const std::string& text, const std::string& cure) {
+  std::optional<Scheme> scheme;
   try {
-    Scheme scheme = Scheme::parse(text);
-    if (scheme.rule() != Scheme::activations().rule()) return scheme;
+    scheme = Scheme::parse(text);
   } catch (const Error& error) {
     throw Error(error.kind(), where + ": " + error.what() + cure);
   }
+  if (scheme->rule() != Scheme::activations().rule() && !scheme->is_given()) return *scheme;
   fail(ErrorKind::invalid_argument, {.where = where,
-                                     .what = "this scheme is for activations",
+                                     .what = scheme->is_given() ? "this scheme names what another program made"
+                                                                : "this scheme is for activations",
                                      .got = "'" + printable(text) + "'",
                                      .need = "one for weights, as 8"});
 }
@@ -123,12 +129,14 @@ Decision Rules::decide(const Candidate& tensor, const Architecture* architecture
 
 Decision Rules::decide_by_name(const Candidate& tensor) const {
   const std::string name = lower(tensor.name);
+  if (tensor.axes == 3 && name.find(expert_word) != std::string::npos) return keep(std::string(fused_experts));
   if (!name.ends_with(".weight")) return keep("not named *.weight");
   if (tensor.axes != 2) return keep(std::to_string(tensor.axes) + "-d");
   if (holds_any(name, other_words)) return keep("norm or bias table");
   if (name.find(head_word) != std::string::npos) return follow(head_, "head");
   if (holds_any(name, embedding_words)) return follow(embeddings_, "embedding");
-  return {scheme_, "linear weight"};
+  if (holds_any(name, router_words)) return keep("router of experts");
+  return {scheme_, holds_any(name, fused_words) ? std::string(fused_weight) : "linear weight"};
 }
 
 Decision Rules::decide_by_architecture(const Candidate& tensor, const Architecture& architecture) const {

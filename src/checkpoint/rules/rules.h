@@ -6,9 +6,14 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bnq::detail {
+
+// Reasons that a plan's warnings look for.
+inline constexpr std::string_view fused_experts = "fused experts, 3-d";
+inline constexpr std::string_view fused_weight = "linear weight, several layers fused in it";
 
 /// What is to be done with a tensor, and why.
 struct Decision {

@@ -1,5 +1,6 @@
 #include "support/expect_error.h"
 
+#include <bnq/quantize.h>
 #include <bnq/scheme.h>
 
 #include <gtest/gtest.h>
@@ -72,6 +73,20 @@ TEST(Scheme, RefusesTheRestWithTheList) {
                      "tensor, row or group(n)");
   }
   EXPECT_BNQ_ERROR(Scheme::parse("\x1b[31m8"), ErrorKind::invalid_argument, "'\\x1b[31m8'");
+}
+
+TEST(Scheme, GivenOnesHoldEveryCodeAndQuantizeNothing) {
+  for (int bits = 2; bits <= 8; ++bits) {
+    const Scheme scheme = Scheme::parse("int" + std::to_string(bits) + "-given:row");
+    EXPECT_TRUE(scheme.is_given());
+    EXPECT_EQ(scheme.min_code(), -(1 << (bits - 1)));
+    EXPECT_EQ(scheme.max_code(), (1 << (bits - 1)) - 1);
+    EXPECT_EQ(scheme.code_bits(), bits);
+    const float value = 1;
+    EXPECT_BNQ_ERROR(quantize(TensorView(&value, DType::f32, {1}), scheme), ErrorKind::unsupported,
+                     "what another program made", scheme.to_string());
+  }
+  for (const Scheme& scheme : Scheme::all()) EXPECT_FALSE(scheme.is_given()) << scheme.to_string();
 }
 
 struct Levels {
