@@ -16,7 +16,7 @@ namespace bnq::detail {
 struct Contents {
   std::vector<FileForm> quantized;  ///< by name
   bool is_foreign = false;          ///< another program made them
-  std::string unread;               ///< why bnq does not read those of another program, which are plain then; else empty
+  std::string unread;  ///< why bnq does not read those of another program, which are plain then; else empty
   std::map<std::string, safetensors::Entry> plain;
   std::string maker;  ///< "bnq 0.1.0", "compressed-tensors pack-quantized"; empty for a float file
 

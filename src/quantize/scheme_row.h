@@ -53,8 +53,8 @@ struct SchemeRow {
   int max_code;
   bool has_zero;
   int code_bits;
-  Granularity granularity;  ///< unless another is asked for
-  Needs needs;              ///< what the fit reads
+  Granularity granularity;                                      ///< unless another is asked for
+  Needs needs;                                                  ///< what the fit reads
   Fit (*fit)(const SchemeRow& row, const Statistics& granule);  ///< null, as encode: nothing is quantized to it
   void (*encode)(const Encoder& encoder, const Block& block, std::int8_t* codes);
 };

@@ -30,11 +30,11 @@ Scheme parse_scheme(const std::string& where, const std::string& text, const std
     throw Error(error.kind(), where + ": " + error.what() + cure);
   }
   if (scheme->rule() != Scheme::activations().rule() && !scheme->is_given()) return *scheme;
-  fail(ErrorKind::invalid_argument, {.where = where,
-                                     .what = scheme->is_given() ? "this scheme names what another program made"
-                                                                : "this scheme is for activations",
-                                     .got = "'" + printable(text) + "'",
-                                     .need = "one for weights, as 8"});
+  fail(ErrorKind::invalid_argument,
+       {.where = where,
+        .what = scheme->is_given() ? "this scheme names what another program made" : "this scheme is for activations",
+        .got = "'" + printable(text) + "'",
+        .need = "one for weights, as 8"});
 }
 
 std::optional<Scheme> parse_or_keep(const std::string& where, const std::string& text) {
