@@ -5,8 +5,23 @@ try:
 except ImportError as error:
     raise ImportError("bnq.torch: needs PyTorch, which is not installed; use pip install torch") from error
 
+from .bit_linear import BitLinear, convert_, prepare_qat_
+from .coverage import Coverage, CoveredLayer, KeptLayer
+from .load import load_
+from .model import quantize_
 from .packed_linear import PackedLinear
 
-__all__ = ["PackedLinear"]
+__all__ = [
+    "BitLinear",
+    "Coverage",
+    "CoveredLayer",
+    "KeptLayer",
+    "PackedLinear",
+    "convert_",
+    "load_",
+    "prepare_qat_",
+    "quantize_",
+]
 
-PackedLinear.__module__ = "bnq.torch"
+for _public in (BitLinear, Coverage, CoveredLayer, KeptLayer, PackedLinear, convert_, load_, prepare_qat_, quantize_):
+    _public.__module__ = "bnq.torch"

@@ -2,12 +2,15 @@
 
     bnq::packed_linear(x, weight, scales, bias, scheme, shape)           y = x Wᵀ + bias, in x's dtype
     bnq::packed_dequantize(weight, scales, scheme, shape, dtype)         W [N, K]
+    bnq::quantize(x, scheme)                                             codes, scales
+    bnq::dequantize(codes, scales, scheme, dtype)                        code x scale
+    bnq::fake_quantize(x, scheme)                                        both at once, with a straight-through gradient
 
 `weight` is the bytes of the first of bnq.layouts() that holds (scheme, shape = [N, K]); scales and bias are float32.
 They are registered with Library and not with custom_op, whose call takes twice the time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any, NamedTuple
 from weakref import ReferenceType, ref
@@ -18,6 +21,7 @@ from torch import Tensor
 from ..errors import UnsupportedError
 from ..layout import Layout, PackedTensor, layouts, unpack
 from ..linear import Linear
+from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme
 
 
@@ -88,6 +92,9 @@ _library = torch.library.Library("bnq", "FRAGMENT")  # type: ignore[no-untyped-c
 _SCHEMAS = (
     "packed_linear(Tensor x, Tensor weight, Tensor scales, Tensor? bias, str scheme, SymInt[] shape) -> Tensor",
     "packed_dequantize(Tensor weight, Tensor scales, str scheme, SymInt[] shape, ScalarType dtype) -> Tensor",
+    "quantize(Tensor x, str scheme) -> (Tensor, Tensor)",
+    "dequantize(Tensor codes, Tensor scales, str scheme, ScalarType dtype) -> Tensor",
+    "fake_quantize(Tensor x, str scheme) -> Tensor",
 )
 
 
@@ -132,6 +139,51 @@ def _gradient(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     return gradient @ w, None, None, None, None, None
 
 
+def _quantize(x: Tensor, scheme: str) -> tuple[Tensor, Tensor]:
+    q = quantize_as(x, Scheme(scheme), "bnq::quantize")
+    return q.codes.clone(), q.scales.clone()
+
+
+def _quantize_shape(x: Tensor, scheme: str) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape, dtype=torch.int8), x.new_empty(_scales_shape(x.shape, scheme), dtype=torch.float32)
+
+
+def _scales_shape(shape: Sequence[Any], scheme: str) -> list[Any]:
+    """That of QuantizedTensor.scales, for sizes that may be symbols."""
+    granularity = Scheme(scheme).granularity
+    is_empty = any(isinstance(size, int) and size == 0 for size in shape)
+    if granularity == "tensor":
+        return [0 if is_empty else 1]
+    depth = shape[-1] if shape else 1
+    size = None if granularity == "row" else int(granularity[6:-1])
+    groups = min(1, depth) if size is None else (depth + size - 1) // size
+    return [*shape[:-1], groups]
+
+
+def _dequantize(codes: Tensor, scales: Tensor, scheme: str, dtype: torch.dtype) -> Tensor:
+    values: Tensor = QuantizedTensor.from_parts(codes, scales, scheme=scheme, dtype="f32").dequantize(dtype)
+    return values
+
+
+def _dequantize_shape(codes: Tensor, scales: Tensor, scheme: str, dtype: torch.dtype) -> Tensor:
+    del scales, scheme
+    return codes.new_empty(codes.shape, dtype=dtype)
+
+
+def _fake_quantize(x: Tensor, scheme: str) -> Tensor:
+    y: Tensor = quantize_as(x, Scheme(scheme), "bnq::fake_quantize").dequantize(x.dtype)
+    return y
+
+
+def _fake_quantize_shape(x: Tensor, scheme: str) -> Tensor:
+    del scheme
+    return x.new_empty(x.shape)
+
+
+def _straight_through(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ARG001  torch names them
+    return gradient, None
+
+
 def _each_in_a_batch(info: Any, batched: tuple[int | None, ...], x: Tensor, *parts: Any) -> tuple[Tensor, int]:
     """torch.vmap: one more axis of tokens."""
     if any(axis is not None for axis in batched[1:3]):
@@ -142,13 +194,20 @@ def _each_in_a_batch(info: Any, batched: tuple[int | None, ...], x: Tensor, *par
 
 def _register() -> None:
     """Kernels for every device: one that bnq does not compute on meets bnq's sentence, not a list of dispatch keys."""
-    kernels = (_packed_linear, _packed_linear_shape), (_packed_dequantize, _packed_dequantize_shape)
+    kernels: tuple[tuple[Callable[..., Any], Callable[..., Any]], ...] = (
+        (_packed_linear, _packed_linear_shape),
+        (_packed_dequantize, _packed_dequantize_shape),
+        (_quantize, _quantize_shape),
+        (_dequantize, _dequantize_shape),
+        (_fake_quantize, _fake_quantize_shape),
+    )
     for schema, (kernel, shape) in zip(_SCHEMAS, kernels, strict=True):
         name = schema.split("(")[0]
         _library.define(schema)  # type: ignore[no-untyped-call]
         _library.impl(name, kernel, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
         torch.library.register_fake(f"bnq::{name}", shape, lib=_library)
     torch.library.register_autograd("bnq::packed_linear", _gradient, setup_context=_keep_for_gradient, lib=_library)
+    torch.library.register_autograd("bnq::fake_quantize", _straight_through, lib=_library)
     if hasattr(torch.library, "register_vmap"):  # since torch 2.5; before it vmap calls once for each in the batch
         torch.library.register_vmap("bnq::packed_linear", _each_in_a_batch, lib=_library)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
@@ -12,7 +13,7 @@ from ..arguments import shown
 from ..errors import InvalidArgumentError, UnsupportedError
 from ..layout import pack, unpack
 from ..linear import Linear
-from ..quantized_tensor import quantize_as
+from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme, SchemeLike, warn_of
 from .ops import Parts, layout_of, linear_of, packed
 
@@ -87,13 +88,30 @@ class PackedLinear(nn.Module):
             )
         chosen = Scheme(scheme)
         warn_of(chosen, stacklevel=2)
+        made = cls.from_quantized(quantize_as(layer.weight, chosen, "PackedLinear"), layer.bias)
+        return made.train(layer.training)
+
+    @classmethod
+    def from_quantized(cls, q: QuantizedTensor, bias: Tensor | None = None) -> "PackedLinear":
+        """The layer over weights that are quantized already, as :func:`bnq.load` gives them.
+
+        Args:
+            q: two axes, [N, K], any scheme.
+            bias: [N] in f32, f16 or bf16, or None; copied.
+
+        Raises:
+            InvalidArgumentError: a bias of another length, or one that is not finite.
+            UnsupportedError: another number of axes, or so deep that sums might not fit in int32.
+        """
+        if len(q.shape) != 2:
+            raise UnsupportedError(f"PackedLinear: weights of two axes are needed (got {q.shape}, need [N, K])")
+        outputs, depth = q.shape
         with torch.inference_mode(False):  # buffers whose writes are counted
-            p = pack(quantize_as(layer.weight, chosen, "PackedLinear"))
-            made = cls(layer.in_features, layer.out_features, chosen, bias=layer.bias is not None)
-            made.weight = p.data.view(torch.uint8).clone()
-            made.scales = p.scales.clone()
-            made.bias = None if layer.bias is None else layer.bias.detach().to(torch.float32, copy=True)
-        made.train(layer.training)
+            p = pack(q)
+            data, scales = _own(p.data), _own(p.scales)
+            made = cls(depth, outputs, q.scheme, bias=bias is not None)
+            made.weight, made.scales = data.view(torch.uint8), scales
+            made.bias = None if bias is None else bias.detach().to(torch.float32, copy=True)
         made._linear()  # what is wrong with the bias or the depth is said here
         return made
 
@@ -210,6 +228,11 @@ class PackedLinear(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles carry the buffers; a copy makes its own form of them."""
         return {**self.__dict__, "_made": None}
+
+
+def _own(part: Any) -> Tensor:
+    """A copy of a tensor of any framework."""
+    return part.clone() if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
 
 
 def _require_no_tangent(x: Tensor) -> None:
