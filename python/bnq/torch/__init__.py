@@ -9,6 +9,7 @@ from .bit_linear import BitLinear, convert_, prepare_qat_
 from .coverage import Coverage, CoveredLayer, KeptLayer
 from .load import load_
 from .model import quantize_
+from .optimize import optimize
 from .packed_linear import PackedLinear
 
 __all__ = [
@@ -19,9 +20,21 @@ __all__ = [
     "PackedLinear",
     "convert_",
     "load_",
+    "optimize",
     "prepare_qat_",
     "quantize_",
 ]
 
-for _public in (BitLinear, Coverage, CoveredLayer, KeptLayer, PackedLinear, convert_, load_, prepare_qat_, quantize_):
+for _public in (
+    BitLinear,
+    Coverage,
+    CoveredLayer,
+    KeptLayer,
+    PackedLinear,
+    convert_,
+    load_,
+    optimize,
+    prepare_qat_,
+    quantize_,
+):
     _public.__module__ = "bnq.torch"

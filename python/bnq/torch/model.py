@@ -84,7 +84,7 @@ def pack_layers_(model: nn.Module, chosen: list[Chosen], reasons: dict[int, str]
     for layer in chosen:
         swap(model, layer.found.names, packed[id(layer.found.module)])
     covered = [_covered(layer, packed[id(layer.found.module)]) for layer in chosen]
-    return Coverage(tuple(covered), tuple(_kept(model, reasons)), before, nbytes_of(model))
+    return Coverage(tuple(covered), tuple(kept_layers(model, reasons)), before, nbytes_of(model))
 
 
 class _Chooser:
@@ -204,7 +204,7 @@ def _covered(layer: Chosen, packed: PackedLinear) -> CoveredLayer:
     return CoveredLayer(layer.found.names[0], str(layer.scheme), layer.found.weight.numel(), before, after)
 
 
-def _kept(model: nn.Module, reasons: dict[int, str]) -> Iterator[KeptLayer]:
+def kept_layers(model: nn.Module, reasons: dict[int, str]) -> Iterator[KeptLayer]:
     """Every parameter of two axes or more that is left, once."""
     seen: set[int] = set()
     for path, module in model.named_modules():

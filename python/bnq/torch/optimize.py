@@ -1,0 +1,140 @@
+"""Models that transformers loaded already low-bit, made to run as bnq runs them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..arguments import shown
+from ..errors import BadContentError, Error, InvalidArgumentError, UnsupportedError
+from ..layout import PackedTensor, unpack
+from ..quantized_tensor import QuantizedTensor, quantize_as
+from ..scheme import Scheme, SchemeLike
+from .coverage import Coverage, CoveredLayer
+from .model import Chosen, head_of, kept_layers, pack_layers_
+from .packed_linear import PackedLinear
+from .swap import Found, linear_layers, nbytes_of, swap, weight_of
+
+__all__ = ["optimize"]
+
+_BITNET = "transformers.integrations.bitnet"
+
+
+def optimize(model: nn.Module, *, head: SchemeLike | None = None) -> Coverage:
+    """Swaps the low-bit layers of a model that transformers loaded for :class:`PackedLinear`, in place.
+
+    Known are transformers' ``BitLinear`` and ``AutoBitLinear``, and the int8 layers of compressed-tensors (W8A8 by
+    token, while still compressed). Codes and scales stay; what differs is the arithmetic between them: tokens are
+    quantized as BitNet b1.58 does, in float32, where transformers rounds in the model's dtype, and where
+    compressed-tensors divides by 127.5 (docs/formats/folder.rst has by how much outputs differ).
+
+    Args:
+        model: as ``from_pretrained`` gave it. Changed only if all layers can be.
+        head: also quantize the output head by this scheme; it is no longer tied to the embeddings then.
+
+    Returns:
+        What was done.
+
+    Raises:
+        InvalidArgumentError: the model has no such layer.
+        BadContentError: weights that are not the integers which the layer's class says.
+        UnsupportedError: layers on another device than the CPU, or a form that bnq does not read.
+    """
+    if not isinstance(model, nn.Module):
+        raise InvalidArgumentError(f"optimize: not a model (got {type(model).__name__}, need a torch.nn.Module)")
+    chosen_head = _chosen_head(model, head)
+    before = nbytes_of(model)
+    made: list[tuple[str, nn.Module, CoveredLayer]] = []
+    for name, module in model.named_modules():
+        read = _reader_of(module)
+        if read is not None:
+            packed, norm = _packed(name, module, read)
+            made.append(
+                (name, nn.Sequential(norm, packed) if norm is not None else packed, _covered(name, module, packed))
+            )
+    if not made:
+        raise InvalidArgumentError(
+            "optimize: the model has no low-bit layer that bnq knows (need BitLinear or AutoBitLinear of transformers, "
+            "or int8 layers of compressed-tensors); quantize_ makes float layers low-bit"
+        )
+    layers = [layer for _, _, layer in made]
+    if chosen_head:
+        layers += pack_layers_(model, chosen_head, {}).layers
+    for name, module, _ in made:
+        swap(model, [name], module)
+    return Coverage(tuple(layers), tuple(kept_layers(model, {})), before, nbytes_of(model))
+
+
+_Read = Callable[[Any], tuple[QuantizedTensor, Tensor | None]]
+
+
+def _reader_of(module: Any) -> _Read | None:
+    kind = type(module)
+    if kind.__module__ == _BITNET:
+        return _READERS.get(kind.__name__)
+    return _read_compressed if getattr(module, "quantization_scheme", None) is not None else None
+
+
+def _read_bit_linear(layer: Any) -> tuple[QuantizedTensor, Tensor | None]:
+    """Packed codes; weight_scale is the reciprocal of the scale."""
+    scale = 1.0 / layer.weight_scale.detach().float().reshape(1)
+    shape = layer.out_features, layer.in_features
+    p = PackedTensor.from_parts(layer.weight, scale, layout="u2_hf", scheme="ternary", shape=shape, dtype="f32")
+    return unpack(p), layer.bias
+
+
+def _read_auto_bit_linear(layer: Any) -> tuple[QuantizedTensor, Tensor | None]:
+    """Codes as floats, or float weights when online. The bias is added before the scale is multiplied."""
+    weight = layer.weight.detach()
+    if layer.online_quant:
+        return quantize_as(weight, Scheme("ternary"), "optimize"), layer.bias
+    codes = weight.to(torch.int8)
+    if not torch.equal(codes.to(weight.dtype), weight) or codes.abs().max() > 1:
+        raise BadContentError("weights of an offline AutoBitLinear are not -1, 0, +1; they were not packed codes")
+    scale = layer.weight_scale.detach().float().reshape(1)
+    q = QuantizedTensor.from_parts(codes, scale, scheme="ternary", dtype="f32")
+    return q, None if layer.bias is None else layer.bias.detach().float() * scale
+
+
+def _read_compressed(layer: Any) -> tuple[QuantizedTensor, Tensor | None]:
+    scheme, weight = layer.quantization_scheme, getattr(layer, "weight", layer.weight_scale)
+    tokens = scheme.input_activations
+    is_w8a8 = tokens is not None and tokens.num_bits == 8 and tokens.strategy == "token" and tokens.dynamic
+    if not is_w8a8 or weight.dtype != torch.int8 or not scheme.weights.symmetric:
+        raise UnsupportedError(
+            "a layer of compressed-tensors that is not int8 with int8 tokens, or no longer compressed (got weights in "
+            f"{weight.dtype}); load the folder anew and call optimize before the first forward pass"
+        )
+    scales = layer.weight_scale.detach().float()
+    name = "int8-given:tensor" if scales.numel() == 1 and weight.shape[0] != 1 else "int8-given:row"
+    return QuantizedTensor.from_parts(weight.detach(), scales, scheme=name, dtype="f32"), layer.bias
+
+
+_READERS: Mapping[str, _Read] = {"BitLinear": _read_bit_linear, "AutoBitLinear": _read_auto_bit_linear}
+
+
+def _packed(name: str, module: Any, read: _Read) -> tuple[PackedLinear, nn.Module | None]:
+    try:
+        packed = PackedLinear.from_quantized(*read(module)).train(module.training)
+    except Error as error:
+        raise type(error)(f"optimize: {name}: {error}; nothing was changed") from error
+    return packed, getattr(module, "rms_norm", None)
+
+
+def _covered(name: str, module: nn.Module, packed: PackedLinear) -> CoveredLayer:
+    before = sum(t.nbytes for t in (*module._parameters.values(), *module._buffers.values()) if t is not None)
+    after = sum(t.nbytes for t in (packed.weight, packed.scales, packed.bias) if t is not None)
+    return CoveredLayer(name, str(packed.scheme), packed.in_features * packed.out_features, before, after)
+
+
+def _chosen_head(model: nn.Module, scheme: SchemeLike | None) -> list[Chosen]:
+    if scheme is None:
+        return []
+    head = head_of(model)
+    found: list[Found] = [layer for layer in linear_layers(model, weight_of) if layer.module is head]
+    if not found:
+        raise InvalidArgumentError(
+            f"optimize: the model has no float output head (got head={shown(scheme)}); leave head out"
+        )
+    return [Chosen(found[0], Scheme(scheme))]
