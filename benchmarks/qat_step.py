@@ -52,9 +52,8 @@ def main() -> None:
     medians = {name: 1e3 * statistics.median(values[2:]) for name, values in times.items()}
     for name, ms in medians.items():
         print(f"{name:10}{ms:9.1f} ms a step")
-    print(
-        f"{options.scheme}, {options.threads} threads: {medians['BitLinear'] / medians['nn.Linear']:.2f} of the float step"
-    )
+    share = medians["BitLinear"] / medians["nn.Linear"]
+    print(f"{options.scheme}, {options.threads} threads: {share:.2f} of the float step")
 
 
 if __name__ == "__main__":
