@@ -1,6 +1,6 @@
 """A packed BitNet model in transformers, before and after one line: time of a token, memory, logits, greedy text.
 
-    python examples/torch/bitnet_decode.py [--layers 4] [--vocabulary 128256] [--threads 2] [--tokens 8] [--json FILE]
+    python examples/torch/bitnet_decode.py [--layers 8] [--vocabulary 128256] [--threads 2] [--tokens 8] [--json FILE]
 
 The model has the shape of BitNet b1.58 2B-4T (hidden 2560, intermediate 6912, 20 heads, 5 of keys), fewer layers, and
 random weights, in bfloat16. It is written as a float folder, quantized by bnq to the folder form that transformers
@@ -85,7 +85,7 @@ def decode_ms(model: Any, rounds: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--vocabulary", type=int, default=128256)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
