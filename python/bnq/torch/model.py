@@ -61,6 +61,12 @@ def quantize_(
     """
     if not isinstance(model, nn.Module):
         raise InvalidArgumentError(f"quantize_: not a model (got {type(model).__name__}, need a torch.nn.Module)")
+    if filter_fn is not None and not callable(filter_fn):
+        raise InvalidArgumentError(
+            f"quantize_: filter_fn is no function (got {shown(filter_fn)}, need f(module, path))"
+        )
+    if rules is not None and not isinstance(rules, Mapping):
+        raise InvalidArgumentError(f"quantize_: rules are no dict (got {shown(rules)}, need {{pattern: scheme}})")
     if device is not None and torch.device(device).type != "cpu":
         raise UnsupportedError(f"quantize_: layers are packed on the CPU (got device {device}, need 'cpu')")
     if weight_of(model) is not None:
@@ -209,7 +215,7 @@ def kept_layers(model: nn.Module, reasons: dict[int, str]) -> Iterator[KeptLayer
     seen: set[int] = set()
     for path, module in model.named_modules():
         for key, parameter in module._parameters.items():
-            if parameter is None or parameter.dim() < 2 or id(parameter) in seen:
+            if parameter is None or nn.parameter.is_lazy(parameter) or parameter.dim() < 2 or id(parameter) in seen:
                 continue
             seen.add(id(parameter))
             name = path if key == "weight" else f"{path}.{key}".lstrip(".")

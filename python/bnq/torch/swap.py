@@ -56,5 +56,6 @@ def swap(model: nn.Module, names: list[str], made: nn.Module) -> None:
 
 def nbytes_of(model: nn.Module) -> int:
     """Parameters and buffers, each memory once."""
-    tensors = {t.data_ptr() or id(t): t.nbytes for t in (*model.parameters(), *model.buffers())}
+    made = [t for t in (*model.parameters(), *model.buffers()) if not nn.parameter.is_lazy(t)]
+    tensors = {t.data_ptr() or id(t): t.nbytes for t in made}
     return sum(tensors.values())

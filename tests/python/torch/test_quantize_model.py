@@ -98,6 +98,8 @@ def test_a_tied_head_is_swapped_only_by_name() -> None:
         (lambda _: None, {"rules": {"nothing*": 4}}, "matches no linear layer"),
         (lambda _: None, {"scheme": 9}, "precision"),
         (lambda _: None, {"device": "cuda"}, "packed on the CPU"),
+        (lambda _: None, {"rules": ["up"]}, "rules are no dict"),
+        (lambda _: None, {"filter_fn": "up"}, "filter_fn is no function"),
         (lambda m: m.down.double(), {}, "down: .*f64.*nothing was changed"),
         (lambda m: m.down.weight.data.fill_(torch.nan), {}, "down: .*NaN.*nothing was changed"),
         (lambda m: m.down.to("meta"), {}, "down: .*meta"),
@@ -130,6 +132,14 @@ def test_torchs_transformer_takes_no_fast_path_around_packed_layers() -> None:
     assert {layer.name.rpartition(".")[2] for layer in coverage.layers} == {"linear1", "linear2"}
     assert 0 < (after - before).abs().max() < 0.1, "another result, and a near one"
     assert any("out_proj" in layer.name for layer in coverage.kept), "attention reads its weight itself"
+
+
+def test_layers_that_are_no_plain_linear_ones_stay() -> None:
+    normed = nn.utils.parametrizations.weight_norm(nn.Linear(8, 8))
+    model = nn.Sequential(nn.LazyLinear(8), normed, nn.LSTM(8, 8), nn.Linear(8, 8))
+    coverage = quantize_(model, 8)
+    assert [layer.name for layer in coverage.layers] == ["3"]
+    assert {"2.weight_ih_l0", "2.weight_hh_l0"} < {layer.name for layer in coverage.kept}
 
 
 def test_hooks_move_along() -> None:
