@@ -15,7 +15,10 @@ RAISED = {
     "absmax": 6,  # one row of the scheme table, written as a table row
     "include/bnq": 20,  # one header a noun: the include list of bnq.h is the public contract
 }
-WORDS = re.compile(r"\b(" + "util" + r"s|helper" + r"s\.(h|py)|misc\.(h|py))\b|/wor" + r"k/|\.\./shar" + "ed")
+# torch names a part of itself so, and nothing of ours may.
+WORDS = re.compile(
+    r"(?<!torch\.)(?<!nn\.)\b(" + "util" + r"s|helper" + r"s\.(h|py)|misc\.(h|py))\b|/wor" + r"k/|\.\./shar" + "ed"
+)
 NOT_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'', re.DOTALL)
 SCOPE = re.compile(r"\b(namespace|class|struct|union|enum|extern)\b")
 

@@ -168,6 +168,15 @@ def test_asymmetric_or_permuted_codes_are_not_read_as_plain_ones(part: str, tmp_
     run_bnq("inspect", folder)
 
 
+def test_a_stated_shape_of_another_width_than_the_config_has_is_refused(tmp_path: Path) -> None:
+    """Twice the depth in the same words would be codes of half the bits."""
+    folder, _ = compressed(tmp_path / "in", 4, "channel", "pack-quantized", torch.float32)
+    tensors = load_file(folder / "model.safetensors")
+    tensors[f"{LAYERS[0]}.weight_shape"] = torch.tensor([48, 256])
+    save_file(tensors, folder / "model.safetensors")
+    assert "16 words of 32 bits for 256 codes" in run_bnq("inspect", folder, code=4).stderr
+
+
 def test_methods_that_bnq_does_not_read_are_named(tmp_path: Path) -> None:
     tensors = {"a.qweight": torch.zeros(4, 4, dtype=torch.int32)}
     folder = write_folder(tmp_path / "in", tensors, {"quant_method": "gptq"})

@@ -77,14 +77,15 @@ Shape stated_shape(const Source& source, const std::string& name) {
   return shape;
 }
 
-/// The one width of which `words` int32 hold a row of `depth` codes: all are different from a depth of 32 on.
+/// The one width of which `words` int32 hold a row of `depth` codes, and which the config has where it has any: all are
+/// different from a depth of 32 on.
 std::int64_t bits_of(const Source& source, const std::string& name, std::int64_t depth, std::int64_t words,
                      const std::vector<std::int64_t>& stated) {
   std::set<std::int64_t> fitting;
   for (std::int64_t bits = 2; bits <= 8; ++bits) {
     if (ceil_div(depth * bits, word_bits) == words) fitting.insert(bits);
   }
-  if (fitting.size() > 1) std::erase_if(fitting, [&](std::int64_t b) { return std::ranges::count(stated, b) == 0; });
+  if (!stated.empty()) std::erase_if(fitting, [&](std::int64_t b) { return std::ranges::count(stated, b) == 0; });
   if (fitting.size() == 1 && *fitting.begin() < 8) return *fitting.begin();
   refuse(source, name,
          fitting.empty() ? "its words hold no row of codes of 2 to 7 bits" : "bnq does not read its width",
