@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..errors import InvalidArgumentError
 from ..scheme import Scheme, SchemeLike, warn_of
 from .coverage import Coverage
-from .model import Chosen, is_head, pack_layers_
+from .model import Chosen, head_of, is_head, pack_layers_
 from .swap import Found, linear_layers, swap, weight_of
 
 __all__ = ["BitLinear", "convert_", "prepare_qat_"]
@@ -46,12 +46,9 @@ class BitLinear(nn.Linear):
         dtype: Any = None,
     ) -> None:
         super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
-        self._set_scheme(Scheme(scheme), norm)
-
-    def _set_scheme(self, scheme: Scheme, norm: bool) -> None:
-        warn_of(scheme, stacklevel=3)
-        self.scheme, self.norm = scheme, norm
-        self._names = str(scheme), str(Scheme.activations())
+        self.scheme, self.norm = Scheme(scheme), norm
+        warn_of(self.scheme, stacklevel=2)
+        self._names = str(self.scheme), str(Scheme.activations())
 
     @classmethod
     def from_linear(cls, layer: nn.Linear, scheme: SchemeLike = "ternary", *, norm: bool = False) -> "BitLinear":
@@ -99,8 +96,15 @@ def prepare_qat_(
     Raises:
         InvalidArgumentError: no layer is chosen, or no such scheme.
     """
+    head = head_of(model)
+
+    def is_wanted(layer: Found) -> bool:
+        if filter_fn is None:
+            return not is_head(layer, head)
+        return any(filter_fn(layer.module, name) for name in layer.names)
+
     found = linear_layers(model, weight_of)
-    chosen = [layer for layer in found if type(layer.module) is nn.Linear and _is_wanted(model, layer, filter_fn)]
+    chosen = [layer for layer in found if type(layer.module) is nn.Linear and is_wanted(layer)]
     if not chosen:
         raise InvalidArgumentError(
             "prepare_qat_: no layer is chosen (need torch.nn.Linear that filter_fn takes); a BitLinear is one already"
@@ -108,12 +112,6 @@ def prepare_qat_(
     for layer in chosen:
         swap(model, layer.names, BitLinear.from_linear(layer.module, scheme, norm=norm))
     return model
-
-
-def _is_wanted(model: nn.Module, layer: Found, filter_fn: Callable[[nn.Module, str], bool] | None) -> bool:
-    if filter_fn is None:
-        return not is_head(model, layer)
-    return any(filter_fn(layer.module, name) for name in layer.names)
 
 
 def convert_(model: nn.Module) -> Coverage:

@@ -86,11 +86,19 @@ def quantize_(
 def pack_layers_(model: nn.Module, chosen: list[Chosen], reasons: dict[int, str]) -> Coverage:
     """Swaps these layers, all or none. `reasons` says by id of a module why it is kept."""
     before = nbytes_of(model)
-    packed = _pack_all(chosen)
-    for layer in chosen:
-        swap(model, layer.found.names, packed[id(layer.found.module)])
-    covered = [_covered(layer, packed[id(layer.found.module)]) for layer in chosen]
+    covered = swap_packed(model, chosen)
     return Coverage(tuple(covered), tuple(kept_layers(model, reasons)), before, nbytes_of(model))
+
+
+def swap_packed(model: nn.Module, chosen: list[Chosen]) -> list[CoveredLayer]:
+    """What pack_layers_ does, without a look at the rest of the model."""
+    packed = _pack_all(chosen)
+    covered = []
+    for (names, module, weight), _ in chosen:
+        before = weight.nbytes + (0 if module.bias is None else module.bias.nbytes)
+        covered.append(covered_layer(names[0], before, packed[id(module)]))
+        swap(model, names, packed[id(module)])
+    return covered
 
 
 class _Chooser:
@@ -122,7 +130,7 @@ class _Chooser:
         if self.filter_fn is not None:
             is_wanted = any(self.filter_fn(layer.module, name) for name in layer.names)
             return self.scheme if is_wanted else self._keep(layer, "filter_fn")
-        if layer.module is self.head or _is_named_head(layer):
+        if is_head(layer, self.head):
             return self._keep(layer, "output head")
         others = [name for module, name in self.owners[id(layer.module.weight)] if weight_of(module) is None]
         if others:
@@ -152,13 +160,9 @@ def head_of(model: nn.Module) -> nn.Module | None:
     return head if isinstance(head, nn.Module) else None
 
 
-def is_head(model: nn.Module, layer: Found) -> bool:
-    """Is it the output head?"""
-    return layer.module is head_of(model) or _is_named_head(layer)
-
-
-def _is_named_head(layer: Found) -> bool:
-    return layer.names[0].rpartition(".")[2] == _HEAD
+def is_head(layer: Found, head: nn.Module | None) -> bool:
+    """Is it the output head, which :func:`head_of` gave, or named as one?"""
+    return layer.module is head or layer.names[0].rpartition(".")[2] == _HEAD
 
 
 def _owners(model: nn.Module) -> dict[int, list[tuple[nn.Module, str]]]:
@@ -203,11 +207,11 @@ def _pack_all(chosen: list[Chosen]) -> dict[int, PackedLinear]:
     return packed
 
 
-def _covered(layer: Chosen, packed: PackedLinear) -> CoveredLayer:
-    bias = layer.found.module.bias
-    before = layer.found.weight.nbytes + (0 if bias is None else bias.nbytes)
+def covered_layer(name: str, bytes_before: int, packed: PackedLinear) -> CoveredLayer:
+    """A row of a Coverage."""
     after = sum(tensor.nbytes for tensor in (packed.weight, packed.scales, packed.bias) if tensor is not None)
-    return CoveredLayer(layer.found.names[0], str(layer.scheme), layer.found.weight.numel(), before, after)
+    weights = packed.in_features * packed.out_features
+    return CoveredLayer(name, str(packed.scheme), weights, bytes_before, after)
 
 
 def kept_layers(model: nn.Module, reasons: dict[int, str]) -> Iterator[KeptLayer]:

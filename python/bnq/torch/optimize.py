@@ -12,7 +12,7 @@ from ..layout import PackedTensor, unpack
 from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme, SchemeLike
 from .coverage import Coverage, CoveredLayer
-from .model import Chosen, head_of, kept_layers, pack_layers_
+from .model import Chosen, covered_layer, head_of, kept_layers, swap_packed
 from .packed_linear import PackedLinear
 from .swap import Found, linear_layers, nbytes_of, swap, weight_of
 
@@ -50,17 +50,15 @@ def optimize(model: nn.Module, *, head: SchemeLike | None = None) -> Coverage:
         read = _reader_of(module)
         if read is not None:
             packed, norm = _packed(name, module, read)
-            made.append(
-                (name, nn.Sequential(norm, packed) if norm is not None else packed, _covered(name, module, packed))
-            )
+            row = covered_layer(name, _nbytes(module), packed)
+            made.append((name, nn.Sequential(norm, packed) if norm is not None else packed, row))
     if not made:
         raise InvalidArgumentError(
             "optimize: the model has no low-bit layer that bnq knows (need BitLinear or AutoBitLinear of transformers, "
             "or int8 layers of compressed-tensors); quantize_ makes float layers low-bit"
         )
     layers = [layer for _, _, layer in made]
-    if chosen_head:
-        layers += pack_layers_(model, chosen_head, {}).layers
+    layers += swap_packed(model, chosen_head)
     for name, module, _ in made:
         swap(model, [name], module)
     return Coverage(tuple(layers), tuple(kept_layers(model, {})), before, nbytes_of(model))
@@ -122,10 +120,8 @@ def _packed(name: str, module: Any, read: _Read) -> tuple[PackedLinear, nn.Modul
     return packed, getattr(module, "rms_norm", None)
 
 
-def _covered(name: str, module: nn.Module, packed: PackedLinear) -> CoveredLayer:
-    before = sum(t.nbytes for t in (*module._parameters.values(), *module._buffers.values()) if t is not None)
-    after = sum(t.nbytes for t in (packed.weight, packed.scales, packed.bias) if t is not None)
-    return CoveredLayer(name, str(packed.scheme), packed.in_features * packed.out_features, before, after)
+def _nbytes(module: nn.Module) -> int:
+    return sum(t.nbytes for t in (*module._parameters.values(), *module._buffers.values()) if t is not None)
 
 
 def _chosen_head(model: nn.Module, scheme: SchemeLike | None) -> list[Chosen]:
