@@ -111,8 +111,8 @@ struct DequantizeResult {
 };
 
 /// Turns every quantized tensor of a file or folder that bnq wrote, or of a folder of another program that bnq reads
-/// (as `load` does), back into floats, and copies the rest. Throws as
-/// above; `bad_content` also when nothing in the file is quantized.
+/// (as `load` does), back into floats, and copies the rest. Throws as above; `bad_content` also when nothing in the
+/// file is quantized.
 BNQ_EXPORT DequantizeResult dequantize_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
                                                   const DequantizeOptions& options = {});
 

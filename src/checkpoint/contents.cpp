@@ -35,23 +35,11 @@ void add_shard(Contents& contents, std::unordered_set<std::string>& taken, const
   add_forms(contents, taken, source, std::move(stated.forms));
 }
 
-ModelConfig config_of(const Source& source) {
-  if (!source.folder() || source.folder()->config.empty()) return {};
-  return parse_model_config(text_of(source.path() / config_name), source.folder()->config);
-}
-
-}  // namespace
-
-const FileForm* Contents::find_quantized(const std::string& name) const {
-  const auto at = std::ranges::lower_bound(quantized, name, {}, &FileForm::name);
-  return at == quantized.end() || at->name != name ? nullptr : &*at;
-}
-
-Contents contents_of(const Source& source, ScaleConvention convention) {
+Contents contents_with(const Source& source, const ModelConfig& config, ScaleConvention convention) {
   Contents contents;
   std::unordered_set<std::string> taken;
   for (const Reader& shard : source.shards()) add_shard(contents, taken, source, shard);
-  if (const ModelConfig config = config_of(source); contents.maker.empty() && !config.quant_method.empty()) {
+  if (contents.maker.empty() && !config.quant_method.empty()) {
     Foreign foreign = read_foreign(source, config, convention);
     contents.maker = foreign.maker;
     contents.unread = foreign.unread;
@@ -70,15 +58,31 @@ Contents contents_of(const Source& source, ScaleConvention convention) {
   return contents;
 }
 
-void require_not_packed(const Source& source) {
+}  // namespace
+
+const FileForm* Contents::find_quantized(const std::string& name) const {
+  const auto at = std::ranges::lower_bound(quantized, name, {}, &FileForm::name);
+  return at == quantized.end() || at->name != name ? nullptr : &*at;
+}
+
+ModelConfig config_of(const Source& source) {
+  if (!source.folder() || source.folder()->config.empty()) return {};
+  return parse_model_config(text_of(source.path() / config_name), source.folder()->config);
+}
+
+Contents contents_of(const Source& source, ScaleConvention convention) {
+  return contents_with(source, config_of(source), convention);
+}
+
+void require_not_packed(const Source& source, const ModelConfig& config) {
   constexpr const char* cure = "quantize the original; `bnq dequantize` brings back floats, not what was lost";
-  if (const ModelConfig config = config_of(source); !config.quant_method.empty()) {
+  if (!config.quant_method.empty()) {
     fail(ErrorKind::bad_content, {.where = text_of(source.path() / config_name),
                                   .what = "says that the model is quantized already",
                                   .got = "quant_method '" + printable(config.quant_method) + "'",
                                   .cure = cure});
   }
-  const Contents contents = contents_of(source);
+  const Contents contents = contents_with(source, config, ScaleConvention::as_stated);
   if (const std::size_t count = contents.quantized.size(); count > 0) {
     fail(ErrorKind::bad_content,
          {.where = text_of(source.path()),

@@ -2,6 +2,7 @@
 
 #include <bnq/tensor_file.h>
 
+#include "checkpoint/clients/model_config.h"
 #include "io/file_form.h"
 #include "io/source.h"
 
@@ -23,12 +24,15 @@ struct Contents {
   [[nodiscard]] const FileForm* find_quantized(const std::string& name) const;
 };
 
+/// What the config of a folder says; nothing for a file. Throws `bad_content` when it is broken.
+[[nodiscard]] ModelConfig config_of(const Source& source);
+
 /// Throws `bad_content` when the bnq entry of the metadata is broken, a part of a tensor is missing or does not fit, or
 /// two tensors claim one name; of a folder that another program quantized as `read_foreign` does.
 [[nodiscard]] Contents contents_of(const Source& source, ScaleConvention convention = ScaleConvention::as_stated);
 
 /// Throws `bad_content` naming tensor and cure when the source already holds low-bit tensors, of bnq or of others.
-void require_not_packed(const Source& source);
+void require_not_packed(const Source& source, const ModelConfig& config);
 
 /// Throws `invalid_argument` when both are one file or folder, also through links, or `out` is a folder around `in`.
 void require_other_file(const std::filesystem::path& in, const std::filesystem::path& out);

@@ -48,12 +48,6 @@ void keep_refused(Work& work, Decision& decision, const Entry& entry) {
   work.plan.warnings.push_back("'" + printable(entry.name) + "' stays float: " + refusal);
 }
 
-/// What the config of the input folder says; nothing for a file.
-ModelConfig config_of(const Source& source) {
-  if (!source.folder() || source.folder()->config.empty()) return {};
-  return parse_model_config(text_of(source.path() / config_name), source.folder()->config);
-}
-
 std::vector<ClientTensor> client_tensors(const Work& work, const Architecture* architecture) {
   std::vector<ClientTensor> tensors;
   for (const PlannedTensor& t : work.plan.tensors) {
@@ -145,8 +139,8 @@ Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) 
   std::optional<SavedPlan> saved;
   if (!options.plan.empty()) saved.emplace(options.plan);
   Work work{.source = Source(in), .options = options};
-  require_not_packed(work.source);
   const ModelConfig config = config_of(work.source);
+  require_not_packed(work.source, config);
   const Architecture* const architecture = find_architecture(config.architecture);
   for (const Entry& entry : work.source.tensors()) {
     Decision decision = saved ? saved->decide(entry.name, entry.dtype, entry.shape)

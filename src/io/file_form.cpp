@@ -42,16 +42,6 @@ Tensor scales_of(const Entry& part, std::span<const std::byte> bytes) {
   return scales;
 }
 
-/// The scale of which a client's form holds the reciprocal.
-float scale_from_inverse(const Reader& reader, const FileForm& form, float stored) {
-  const float scale = 1.0F / stored;
-  if (std::isfinite(scale) && scale > 0) return scale;
-  fail(ErrorKind::bad_content, {.where = in_file(reader.path(), form.name),
-                                .what = "'" + printable(form.scales_name()) + "' holds the reciprocal of no scale",
-                                .got = std::to_string(stored),
-                                .need = "a positive number"});
-}
-
 float inverse_of(const FileForm& form) {
   const float inverse = 1.0F / form.scale;
   if (std::isfinite(inverse)) return inverse;
@@ -59,6 +49,23 @@ float inverse_of(const FileForm& form) {
                                 .what = "its scale has no finite reciprocal, which is what the client's form holds",
                                 .got = std::to_string(form.scale),
                                 .cure = "keep this tensor"});
+}
+
+/// The scale of which a client's form holds the reciprocal: the metadata's, or its own reciprocal where that has none.
+float scale_from_inverse(const Reader& reader, const FileForm& form, float stored) {
+  const auto refuse = [&](const char* what, std::string need) {
+    fail(ErrorKind::bad_content, {.where = in_file(reader.path(), form.name),
+                                  .what = "'" + printable(form.scales_name()) + "' " + what,
+                                  .got = std::to_string(stored),
+                                  .need = std::move(need)});
+  };
+  if (form.scale != 0) {
+    if (stored != inverse_of(form)) refuse("disagrees with the bnq metadata", std::to_string(inverse_of(form)));
+    return form.scale;
+  }
+  const float scale = 1.0F / stored;
+  if (!std::isfinite(scale) || scale <= 0) refuse("holds the reciprocal of no scale", "a positive number");
+  return scale;
 }
 
 /// Runs `read`; what the data did wrong is reported as bad content of this file and tensor.
@@ -115,18 +122,9 @@ PackedTensor read_tensor(const Reader& reader, const FileForm& form) {
   const std::vector<Entry> parts = form.parts();
   const auto codes = part_bytes(reader, form, parts[0]);
   Tensor scales = scales_of(parts[1], part_bytes(reader, form, parts[1]));
-  if (form.has_inverse_scale && form.scale == 0) {
-    float& stored = scales.data<float>().front();
-    stored = scale_from_inverse(reader, form, stored);
-  } else if (form.has_inverse_scale) {
-    float& stored = scales.data<float>().front();
-    if (stored != inverse_of(form)) {
-      fail(ErrorKind::bad_content, {.where = in_file(reader.path(), form.name),
-                                    .what = "'" + printable(form.scales_name()) + "' disagrees with the bnq metadata",
-                                    .got = std::to_string(stored),
-                                    .need = std::to_string(inverse_of(form))});
-    }
-    stored = form.scale;
+  if (form.has_inverse_scale) {
+    float& scale = scales.data<float>().front();
+    scale = scale_from_inverse(reader, form, scale);
   }
   if (form.states_shape()) {
     const auto stated = part_bytes(reader, form, parts[2]);

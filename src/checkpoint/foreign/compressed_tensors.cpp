@@ -92,8 +92,6 @@ std::int64_t bits_of(const Source& source, const std::string& name, std::int64_t
          std::to_string(words) + " words of 32 bits for " + std::to_string(depth) + " codes", "codes of 2 to 7 bits");
 }
 
-DType original_dtype(const ModelConfig& config, const Entry& scales) { return config.dtype.value_or(scales.dtype); }
-
 FileForm int_form(const Source& source, const ModelConfig& config, const Entry& codes) {
   const Entry& scales = scales_of(source, codes.name);
   if (codes.shape.size() != 2) refuse(source, codes.name, "codes of a matrix are expected", to_string(codes.shape));
@@ -101,10 +99,12 @@ FileForm int_form(const Source& source, const ModelConfig& config, const Entry& 
   const bool one_width = !stated.empty() && std::ranges::count(stated, stated.front()) == std::ssize(stated);
   const std::int64_t bits = one_width && stated.front() >= 2 && stated.front() <= 8 ? stated.front() : 8;
   const Granularity granularity = granularity_of(source, codes.name, codes.shape, scales.shape);
-  FileForm form{codes.name, given_scheme(bits, granularity), Layout::parse("i8"), original_dtype(config, scales),
-                codes.shape};
-  form.scales_dtype = scales.dtype;
-  return form;
+  return {.name = codes.name,
+          .scheme = given_scheme(bits, granularity),
+          .layout = Layout::parse("i8"),
+          .dtype = original_dtype(config, scales),
+          .shape = codes.shape,
+          .scales_dtype = scales.dtype};
 }
 
 FileForm packed_form(const Source& source, const ModelConfig& config, const Entry& codes) {
@@ -114,10 +114,12 @@ FileForm packed_form(const Source& source, const ModelConfig& config, const Entr
   const std::int64_t words = codes.shape.empty() ? 0 : codes.shape.back();
   const std::int64_t bits = bits_of(source, name, shape[1], words, config.quantization.num_bits);
   const Granularity granularity = granularity_of(source, name, shape, scales.shape);
-  FileForm form{std::move(name), given_scheme(bits, granularity), Layout::parse("i32_ct"),
-                original_dtype(config, scales), shape};
-  form.scales_dtype = scales.dtype;
-  return form;
+  return {.name = std::move(name),
+          .scheme = given_scheme(bits, granularity),
+          .layout = Layout::parse("i32_ct"),
+          .dtype = original_dtype(config, scales),
+          .shape = shape,
+          .scales_dtype = scales.dtype};
 }
 
 }  // namespace
@@ -125,14 +127,16 @@ FileForm packed_form(const Source& source, const ModelConfig& config, const Entr
 Foreign read_compressed_tensors(const Source& source, const ModelConfig& config) {
   Foreign foreign{.maker = "compressed-tensors", .unread = why_unread(config.quantization)};
   if (!config.quantization.formats.empty()) foreign.maker += " " + printable(config.quantization.formats.front());
+  if (!foreign.unread.empty()) return foreign;
   for (const Entry& entry : source.tensors()) {
-    if (!foreign.unread.empty()) return {foreign.maker, {}, foreign.unread};
     if (entry.dtype == DType::u8 || !looks_packed(source, entry)) continue;
     const bool is_packed = entry.dtype == DType::i32;
-    foreign.forms.push_back(is_packed ? packed_form(source, config, entry) : int_form(source, config, entry));
-    foreign.unread = why_unread(source, foreign.forms.back().name);
+    FileForm form = is_packed ? packed_form(source, config, entry) : int_form(source, config, entry);
+    if (std::string unread = why_unread(source, form.name); !unread.empty()) {
+      return {.maker = foreign.maker, .unread = std::move(unread)};
+    }
+    foreign.forms.push_back(std::move(form));
   }
-  if (!foreign.unread.empty()) foreign.forms.clear();
   return foreign;
 }
 

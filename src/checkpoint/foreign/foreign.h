@@ -32,4 +32,9 @@ Foreign read_transformers_bitnet(const Source& source, const ModelConfig& config
 /// The scales of codes `name` ("X.weight"); throws `bad_content` when there are none.
 [[nodiscard]] const safetensors::Entry& scales_of(const Source& source, const std::string& name);
 
+/// Of the floats that were quantized: the config says it, or the scales have it.
+[[nodiscard]] inline DType original_dtype(const ModelConfig& config, const safetensors::Entry& scales) {
+  return config.dtype.value_or(scales.dtype);
+}
+
 }  // namespace bnq::detail

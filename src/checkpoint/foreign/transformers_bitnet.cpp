@@ -72,10 +72,12 @@ FileForm packed_form(const Source& source, const ModelConfig& config, const Entr
                                   .got = to_string(codes.shape),
                                   .need = "[rows / 4, depth]"});
   }
-  FileForm form{codes.name, Scheme::parse("ternary"), Layout::parse("u2_hf"), config.dtype.value_or(scales.dtype),
-                Shape{codes.shape[0] * rows_a_byte, codes.shape[1]}};
-  form.scales_dtype = scales.dtype;
-  return form;
+  return {.name = codes.name,
+          .scheme = Scheme::parse("ternary"),
+          .layout = Layout::parse("u2_hf"),
+          .dtype = original_dtype(config, scales),
+          .shape = {codes.shape[0] * rows_a_byte, codes.shape[1]},
+          .scales_dtype = scales.dtype};
 }
 
 /// Do the files hold reciprocals?
