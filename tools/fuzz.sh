@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Runs each libFuzzer target of build/fuzz for a number of seconds, from tests/fuzz/corpus and what earlier runs found
-# (build/fuzz/corpus). What breaks one stays in build/fuzz/findings; the target with that file as its argument shows it.
+# Runs each libFuzzer target of build/fuzz (one a folder of tests/fuzz/corpus) for a number of seconds, from that folder
+# and what earlier runs found (build/fuzz/corpus). What breaks one stays in build/fuzz/findings; the target with that file
+# as its argument shows it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-20}
 mkdir -p build/fuzz/findings
-for reader in safetensors index config; do
+for folder in tests/fuzz/corpus/*/; do
+  reader=$(basename "$folder")
   found=build/fuzz/corpus/$reader log=build/fuzz/$reader.log
   mkdir -p "$found"
   if ! build/fuzz/tests/fuzz/fuzz_$reader -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=1024 \

@@ -74,6 +74,13 @@ Contents contents_of(const Source& source, ScaleConvention convention) {
   return contents_with(source, config_of(source), convention);
 }
 
+void require_readable(const Source& source, const Contents& contents) {
+  if (contents.unread.empty()) return;
+  fail(ErrorKind::bad_content, {.where = text_of(source.path()),
+                                .what = "another program quantized it, in a form that bnq does not read",
+                                .got = contents.unread});
+}
+
 void require_not_packed(const Source& source, const ModelConfig& config) {
   constexpr const char* cure = "quantize the original; `bnq dequantize` brings back floats, not what was lost";
   if (!config.quant_method.empty()) {

@@ -31,6 +31,9 @@ struct Contents {
 /// two tensors claim one name; of a folder that another program quantized as `read_foreign` does.
 [[nodiscard]] Contents contents_of(const Source& source, ScaleConvention convention = ScaleConvention::as_stated);
 
+/// Throws `bad_content` when another program quantized it in a form that bnq does not read.
+void require_readable(const Source& source, const Contents& contents);
+
 /// Throws `bad_content` naming tensor and cure when the source already holds low-bit tensors, of bnq or of others.
 void require_not_packed(const Source& source, const ModelConfig& config);
 

@@ -42,15 +42,10 @@ std::vector<Item> items_of(const Contents& contents, std::optional<DType> dtype)
 Contents quantized_contents(const Source& source, ScaleConvention convention) {
   Contents contents = detail::contents_of(source, convention);
   if (!contents.quantized.empty()) return contents;
-  const std::string where = detail::text_of(source.path());
-  if (!contents.unread.empty()) {
-    detail::fail(ErrorKind::bad_content, {.where = where,
-                                          .what = "another program quantized it, in a form that bnq does not read",
-                                          .got = contents.unread});
-  }
+  detail::require_readable(source, contents);
   detail::fail(
       ErrorKind::bad_content,
-      {.where = where,
+      {.where = detail::text_of(source.path()),
        .what = "holds no quantized tensor that bnq knows",
        .need = "a 'bnq' entry in its metadata, or the config.json of a folder that another program quantized"});
 }

@@ -45,6 +45,7 @@ bool misses(const Gates& gates, const Report& report) {
 
 void require_floats(const Source& original) {
   const detail::Contents contents = detail::contents_of(original);
+  detail::require_readable(original, contents);
   if (contents.quantized.empty()) return;
   detail::fail(ErrorKind::bad_content, {.where = detail::text_of(original.path()),
                                         .what = "is quantized, by " + detail::printable(contents.maker),
@@ -89,6 +90,7 @@ Verification verify_checkpoint(const std::filesystem::path& original_path, const
   const Source quantized(quantized_path);
   require_floats(original);
   const detail::Contents contents = detail::contents_of(quantized, convention);
+  detail::require_readable(quantized, contents);
   Verification v;
   v.file_bytes_before = original.file_bytes();
   v.file_bytes_after = quantized.file_bytes();

@@ -3,7 +3,7 @@
 #include <bnq/version.h>
 
 #include "core/fail.h"
-#include "io/json_reason.h"
+#include "io/json/parse_json.h"
 #include "io/system_call.h"
 
 #include <nlohmann/json.hpp>
@@ -57,23 +57,6 @@ json object_of(const FileForm& form) {
                  {"shape", form.shape}};
   if (form.has_inverse_scale) object[scale_key] = hex_bits(form.scale);
   return object;
-}
-
-/// The bnq entry as a document, if it has one that is not absurd.
-json parsed(const std::string& where, const std::string& text) {
-  const auto refuse_depth = [&](int depth, json::parse_event_t /*event*/, json& /*value*/) {
-    if (depth > deepest) fail(ErrorKind::bad_content, {.where = where, .what = "is nested too deep"});
-    return true;
-  };
-  try {
-    return json::parse(text, refuse_depth);
-  } catch (const json::parse_error& error) {
-    fail(ErrorKind::bad_content, {.where = where + ", byte " + std::to_string(error.byte - (error.byte > 0 ? 1 : 0)),
-                                  .what = "is not JSON",
-                                  .got = json_reason(error.what())});
-  } catch (const json::exception& error) {
-    fail(ErrorKind::bad_content, {.where = where, .what = "is not JSON", .got = json_reason(error.what())});
-  }
 }
 
 DType quantizable_dtype(const std::string& text) {
@@ -150,7 +133,7 @@ Stated read_metadata(const safetensors::Reader& reader) {
   const auto entry = reader.metadata().find(metadata_key);
   if (entry == reader.metadata().end()) return {};
   const std::string where = text_of(reader.path()) + ": metadata '" + metadata_key + "'";
-  const json document = parsed(where, entry->second);
+  const json document = parse_json<json>(where, entry->second, {.depth = deepest});
   Stated stated;
   try {
     require_known_form(where, document);

@@ -41,7 +41,7 @@ def changed(change: Callable[[list[dict[str, Any]]], object]) -> Callable[[str],
 
 
 BROKEN = {
-    "not JSON": (lambda _: "{", "is no plan"),
+    "not JSON": (lambda _: "{", "is not JSON"),
     "a list": (lambda _: "[]", "is no plan"),
     "another document": (lambda _: '{"schema": "bnq.inspection/1"}', "is no plan"),
     "no tensors": (lambda _: '{"schema": "bnq.plan/1"}', "is no plan"),

@@ -174,7 +174,7 @@ def test_a_stated_shape_of_another_width_than_the_config_has_is_refused(tmp_path
     tensors = load_file(folder / "model.safetensors")
     tensors[f"{LAYERS[0]}.weight_shape"] = torch.tensor([48, 256])
     save_file(tensors, folder / "model.safetensors")
-    assert "16 words of 32 bits for 256 codes" in run_bnq("inspect", folder, code=4).stderr
+    assert "[48, 256] in 16 words a row" in run_bnq("inspect", folder, code=4).stderr
 
 
 def test_methods_that_bnq_does_not_read_are_named(tmp_path: Path) -> None:

@@ -2,21 +2,13 @@
 
 #include <bnq/dtype.h>
 
-#include <cstdint>
+#include "checkpoint/clients/quantization_config.h"
+
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace bnq::detail {
-
-/// What bnq reads of the config of a model that is quantized already.
-struct QuantizationConfig {
-  std::string linear_class = {};            ///< of quant_method bitnet
-  std::vector<std::string> formats = {};    ///< of compressed-tensors: the whole's, then each group's that has one
-  std::vector<std::int64_t> num_bits = {};  ///< of each group's weights
-  std::vector<std::string> types = {};      ///< the same: "int", "float"
-};
 
 /// What bnq reads of a config.json.
 struct ModelConfig {
@@ -27,8 +19,9 @@ struct ModelConfig {
   QuantizationConfig quantization = {};
 };
 
-/// Throws `bad_content` with `where` (the file) in front when it is no JSON object. Keys of another type than expected
-/// are as good as absent: they are other programs'.
+/// Throws `bad_content` with `where` (the file) in front when it is no JSON object, repeats a key, or says of its
+/// quantization what it cannot (`parse_quantization`). Other keys of another type than expected are as good as absent:
+/// they are other programs'.
 [[nodiscard]] ModelConfig parse_model_config(const std::string& where, std::string_view text);
 
 /// The config with this `quantization_config` (JSON text), all else as it was, keys in their order.

@@ -10,15 +10,20 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <set>
+#include <optional>
+#include <span>
 
 namespace bnq::detail {
 namespace {
 
 using safetensors::Entry;
 
-constexpr std::array<std::string_view, 4> readable{"int-quantized", "pack-quantized", "naive-quantized",
-                                                   "mixed-precision"};
+constexpr std::string_view packed_format = "pack-quantized";
+constexpr std::array<std::string_view, 3> formats{"int-quantized", packed_format, "naive-quantized"};
+constexpr std::array<std::string_view, 3> strategies{"tensor", "channel", "group"};
+constexpr std::array<std::string_view, 2> reordered{"group", "dynamic"};  // two names of one thing
+constexpr std::int64_t least_bits = 2;
+constexpr std::int64_t most_bits = 8;
 constexpr std::string_view packed_suffix = "_packed";
 constexpr std::int64_t word_bits = 32;
 
@@ -29,26 +34,93 @@ constexpr std::int64_t word_bits = 32;
       {.where = in_file(source.path(), name), .what = std::move(what), .got = std::move(got), .need = std::move(need)});
 }
 
-std::string why_unread(const QuantizationConfig& config) {
-  for (const std::string& format : config.formats) {
-    if (std::ranges::find(readable, format) != readable.end()) continue;
-    return "format '" + printable(format) + "' (int-quantized and pack-quantized are read)";
+bool is_one_of(const std::string& text, std::span<const std::string_view> texts) {
+  return std::ranges::find(texts, text) != texts.end();
+}
+
+std::string why_unread(const WeightGroup& group) {
+  if (!is_one_of(group.format, formats)) {
+    return (group.format.empty() ? "no format" : "format '" + printable(group.format) + "'") +
+           " (int-quantized and pack-quantized are read)";
   }
-  for (const std::string& type : config.types) {
-    if (type != "int") return "weights of type '" + printable(type) + "' (int is read)";
+  if (group.type != "int") return "weights of type '" + printable(group.type) + "' (int is read)";
+  if (!is_one_of(group.strategy, strategies)) {
+    return "strategy '" + printable(group.strategy) + "' (tensor, channel and group are read)";
+  }
+  if (!group.is_symmetric) return "zero points (symmetric codes are read)";
+  if (is_one_of(group.order, reordered)) return "columns in another order (actorder '" + printable(group.order) + "')";
+  return {};
+}
+
+std::string why_unread(const QuantizationConfig& config) {
+  if (!config.unread.empty()) return config.unread;
+  for (const WeightGroup& group : config.groups) {
+    if (std::string unread = why_unread(group); !unread.empty()) return unread;
   }
   return {};
 }
 
-/// Which elements share a scale, told by the shape of the scales.
-Granularity granularity_of(const Source& source, const std::string& name, const Shape& shape, const Shape& scales) {
-  if (scales == Shape{1}) return Granularity::tensor();
-  if (scales.size() == 2 && scales[0] == shape[0]) {
-    if (scales[1] == 1) return Granularity::row();
-    if (scales[1] > 0 && shape[1] % scales[1] == 0) return Granularity::group(shape[1] / scales[1]);
+void require_groups(const Source& source, const QuantizationConfig& config) {
+  const auto refuse_config = [&](const char* what, std::string got, const char* need) {
+    fail(ErrorKind::bad_content,
+         {.where = text_of(source.path() / config_name), .what = what, .got = std::move(got), .need = need});
+  };
+  if (config.groups.empty()) {
+    refuse_config("does not say how the weights are quantized", "no config_groups with weights",
+                  "their num_bits, strategy and symmetry");
   }
-  refuse(source, name, "its scales fit no granularity", to_string(scales) + " for " + to_string(shape),
-         "[1], [rows, 1], or [rows, groups] with groups that divide the depth");
+  for (const WeightGroup& group : config.groups) {
+    const bool valid = group.num_bits >= least_bits && group.num_bits <= most_bits;
+    if (!valid) refuse_config("states an absurd width", "num_bits " + std::to_string(group.num_bits), "2 to 8");
+  }
+}
+
+/// A weight as it lies in the files.
+struct Weight {
+  std::string name;
+  Shape shape;
+  const Entry& scales;
+  std::optional<std::int64_t> words = {};  ///< int32 words of a row; none: codes are bytes
+};
+
+/// Has a weight of this group this form? Layers are not looked up by their names, as the config's targets are patterns.
+bool fits(const WeightGroup& group, const Weight& weight) {
+  const std::int64_t rows = weight.shape[0];
+  const std::int64_t depth = weight.shape[1];
+  const Shape& scales = weight.scales.shape;
+  if ((group.format == packed_format) != weight.words.has_value()) return false;
+  if (weight.words && ceil_div(depth * group.num_bits, word_bits) != *weight.words) return false;
+  if (group.strategy == "tensor") return scales == Shape{1};
+  if (group.strategy == "channel") return scales == Shape{rows, 1};
+  return depth % group.group_size == 0 && scales == Shape{rows, depth / group.group_size};
+}
+
+Granularity granularity_of(const WeightGroup& group) {
+  if (group.strategy == "tensor") return Granularity::tensor();
+  return group.strategy == "channel" ? Granularity::row() : Granularity::group(group.group_size);
+}
+
+std::string text_of(const WeightGroup& group) {
+  const std::string size = group.strategy == "group" ? " of " + std::to_string(group.group_size) : "";
+  return std::to_string(group.num_bits) + " bits, one scale a " + group.strategy + size + ", " + group.format;
+}
+
+/// The group of the config that a weight belongs to.
+const WeightGroup& group_of(const Source& source, const QuantizationConfig& config, const Weight& weight) {
+  const WeightGroup* found = nullptr;
+  std::string all;
+  for (const WeightGroup& group : config.groups) {
+    all += (all.empty() ? "" : "; or ") + text_of(group);
+    if (!fits(group, weight)) continue;
+    if (found != nullptr && found->num_bits != group.num_bits) {
+      refuse(source, weight.name, "several groups of the config fit it", text_of(*found) + "; and " + text_of(group));
+    }
+    found = &group;
+  }
+  if (found != nullptr) return *found;
+  const std::string words = weight.words ? " in " + std::to_string(*weight.words) + " words a row" : "";
+  refuse(source, weight.name, "fits no group of the config",
+         to_string(weight.shape) + words + " with scales " + to_string(weight.scales.shape), all);
 }
 
 /// Codes with zero points, or in the order of another permutation, would be read as plain ones.
@@ -57,10 +129,6 @@ std::string why_unread(const Source& source, const std::string& name) {
     if (source.find(name + part) != nullptr) return "'" + printable(name) + part + "' (symmetric codes are read)";
   }
   return {};
-}
-
-Scheme given_scheme(std::int64_t bits, const Granularity& granularity) {
-  return Scheme::parse("int" + std::to_string(bits) + "-given").with(granularity);
 }
 
 Shape stated_shape(const Source& source, const std::string& name) {
@@ -77,57 +145,40 @@ Shape stated_shape(const Source& source, const std::string& name) {
   return shape;
 }
 
-/// The one width of which `words` int32 hold a row of `depth` codes, and which the config has where it has any: all are
-/// different from a depth of 32 on.
-std::int64_t bits_of(const Source& source, const std::string& name, std::int64_t depth, std::int64_t words,
-                     const std::vector<std::int64_t>& stated) {
-  std::set<std::int64_t> fitting;
-  for (std::int64_t bits = 2; bits <= 8; ++bits) {
-    if (ceil_div(depth * bits, word_bits) == words) fitting.insert(bits);
-  }
-  if (!stated.empty()) std::erase_if(fitting, [&](std::int64_t b) { return std::ranges::count(stated, b) == 0; });
-  if (fitting.size() == 1 && *fitting.begin() < 8) return *fitting.begin();
-  refuse(source, name,
-         fitting.empty() ? "its words hold no row of codes of 2 to 7 bits" : "bnq does not read its width",
-         std::to_string(words) + " words of 32 bits for " + std::to_string(depth) + " codes", "codes of 2 to 7 bits");
+FileForm form_of(const ModelConfig& config, const WeightGroup& group, const Weight& weight) {
+  return {.name = weight.name,
+          .scheme = Scheme::parse("int" + std::to_string(group.num_bits) + "-given").with(granularity_of(group)),
+          .layout = Layout::parse(weight.words ? "i32_ct" : "i8"),
+          .dtype = original_dtype(config, weight.scales),
+          .shape = weight.shape,
+          .scales_dtype = weight.scales.dtype};
 }
 
 FileForm int_form(const Source& source, const ModelConfig& config, const Entry& codes) {
-  const Entry& scales = scales_of(source, codes.name);
+  const Weight weight{.name = codes.name, .shape = codes.shape, .scales = scales_of(source, codes.name)};
   if (codes.shape.size() != 2) refuse(source, codes.name, "codes of a matrix are expected", to_string(codes.shape));
-  const std::vector<std::int64_t>& stated = config.quantization.num_bits;
-  const bool one_width = !stated.empty() && std::ranges::count(stated, stated.front()) == std::ssize(stated);
-  const std::int64_t bits = one_width && stated.front() >= 2 && stated.front() <= 8 ? stated.front() : 8;
-  const Granularity granularity = granularity_of(source, codes.name, codes.shape, scales.shape);
-  return {.name = codes.name,
-          .scheme = given_scheme(bits, granularity),
-          .layout = Layout::parse("i8"),
-          .dtype = original_dtype(config, scales),
-          .shape = codes.shape,
-          .scales_dtype = scales.dtype};
+  return form_of(config, group_of(source, config.quantization, weight), weight);
 }
 
 FileForm packed_form(const Source& source, const ModelConfig& config, const Entry& codes) {
-  std::string name = codes.name.substr(0, codes.name.size() - packed_suffix.size());
-  const Entry& scales = scales_of(source, name);
-  const Shape shape = stated_shape(source, name);
-  const std::int64_t words = codes.shape.empty() ? 0 : codes.shape.back();
-  const std::int64_t bits = bits_of(source, name, shape[1], words, config.quantization.num_bits);
-  const Granularity granularity = granularity_of(source, name, shape, scales.shape);
-  return {.name = std::move(name),
-          .scheme = given_scheme(bits, granularity),
-          .layout = Layout::parse("i32_ct"),
-          .dtype = original_dtype(config, scales),
-          .shape = shape,
-          .scales_dtype = scales.dtype};
+  const std::string name = codes.name.substr(0, codes.name.size() - packed_suffix.size());
+  const Weight weight{.name = name,
+                      .shape = stated_shape(source, name),
+                      .scales = scales_of(source, name),
+                      .words = codes.shape.empty() ? 0 : codes.shape.back()};
+  const WeightGroup& group = group_of(source, config.quantization, weight);
+  if (group.num_bits == most_bits) refuse(source, name, "bnq does not read 8 bits in words", text_of(group));
+  return form_of(config, group, weight);
 }
 
 }  // namespace
 
 Foreign read_compressed_tensors(const Source& source, const ModelConfig& config) {
+  const std::vector<WeightGroup>& groups = config.quantization.groups;
   Foreign foreign{.maker = "compressed-tensors", .unread = why_unread(config.quantization)};
-  if (!config.quantization.formats.empty()) foreign.maker += " " + printable(config.quantization.formats.front());
+  if (!groups.empty()) foreign.maker += " " + printable(groups.front().format);
   if (!foreign.unread.empty()) return foreign;
+  require_groups(source, config.quantization);
   for (const Entry& entry : source.tensors()) {
     if (entry.dtype == DType::u8 || !looks_packed(source, entry)) continue;
     const bool is_packed = entry.dtype == DType::i32;

@@ -2,7 +2,7 @@
 
 #include "core/fail.h"
 #include "io/file_map.h"
-#include "io/json_reason.h"
+#include "io/json/parse_json.h"
 #include "io/system_call.h"
 
 #include <nlohmann/json.hpp>
@@ -23,12 +23,8 @@ constexpr const char* schema = "bnq.plan/1";
 
 json parsed(const std::string& where, const FileMap& map) {
   if (map.bytes().size() > most_bytes) refuse(where, "is too large for a plan");
-  const auto look = [&](int depth, json::parse_event_t /*event*/, json& /*value*/) {
-    if (depth > deepest) refuse(where, "is nested too deep");
-    return true;
-  };
-  const auto* const text = reinterpret_cast<const char*>(map.bytes().data());
-  json document = json::parse(text, text + map.bytes().size(), look);
+  const std::string_view text(reinterpret_cast<const char*>(map.bytes().data()), map.bytes().size());
+  json document = parse_json<json>(where, text, {.depth = deepest});
   if (!document.is_object() || document.value("schema", "") != schema) {
     refuse(where, "is no plan", "another document", std::string("schema ") + schema, "write one with --plan-out");
   }

@@ -1,12 +1,9 @@
 #include "io/folder/shard_index.h"
 
 #include "core/fail.h"
-#include "io/json_reason.h"
+#include "io/json/parse_json.h"
 
 #include <nlohmann/json.hpp>
-
-#include <set>
-#include <vector>
 
 namespace bnq::detail {
 namespace {
@@ -18,25 +15,6 @@ constexpr int deepest = 8;  // of what other programs put into "metadata"
 [[noreturn]] void refuse(const std::string& where, const std::string& what, const std::string& got = {},
                          const std::string& need = {}) {
   fail(ErrorKind::bad_content, {.where = where, .what = what, .got = got, .need = need});
-}
-
-/// The document; a document tree alone would hide a key that stands twice.
-json parsed(const std::string& where, std::string_view text) {
-  std::vector<std::set<std::string>> keys;
-  const auto look = [&](int depth, json::parse_event_t event, json& value) {
-    if (depth > deepest) refuse(where, "is nested too deep");
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) {
-      refuse(where, "'" + printable(value.get<std::string>()) + "' stands twice");
-    }
-    return true;
-  };
-  try {
-    return json::parse(text, look);
-  } catch (const json::exception& error) {
-    refuse(where, "is not JSON", json_reason(error.what()));
-  }
 }
 
 void require_plain_name(const std::string& where, const std::string& tensor, const std::string& shard) {
@@ -52,7 +30,7 @@ void require_plain_name(const std::string& where, const std::string& tensor, con
 }  // namespace
 
 std::map<std::string, std::string> parse_shard_index(const std::string& where, std::string_view text) {
-  const json document = parsed(where, text);
+  const json document = parse_json<json>(where, text, {.depth = deepest});
   const auto at = document.is_object() ? document.find("weight_map") : document.end();
   if (at == document.end() || !at->is_object()) refuse(where, "has no 'weight_map' of names to files");
   std::map<std::string, std::string> map;

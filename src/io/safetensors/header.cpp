@@ -2,7 +2,7 @@
 
 #include "core/checked.h"
 #include "core/fail.h"
-#include "io/json_reason.h"
+#include "io/json/json_reason.h"
 #include "io/safetensors/dtype.h"
 
 #include <nlohmann/json.hpp>
