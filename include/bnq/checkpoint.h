@@ -28,6 +28,16 @@ struct Rule {
   std::string scheme = {};
 };
 
+/// What the modules of a model are, told by its own code, of an architecture that is not on bnq's list. Whole names,
+/// as the files have them.
+struct ModelModules {
+  std::string base = {};  ///< what stands before names of the base model's modules: "gpt_neox."
+  std::vector<std::string> linear = {};
+  std::vector<std::string> heads = {};  ///< linear layers that are kept unless asked for
+  std::vector<std::string> embeddings = {};
+  std::string refusal = {};  ///< why nobody can tell, and no client will load the folder; then the rest is empty
+};
+
 struct QuantizeOptions {
   std::string scheme = "8";             ///< for linear weights that no rule names
   std::vector<Rule> rules = {};         ///< the last that matches wins
@@ -41,8 +51,13 @@ struct QuantizeOptions {
   bool resume = false;   ///< of a folder: go on with the shards that a run which was cut off had finished, and
                          ///< leave them when this one ends early
   std::uint64_t shard_bytes = 5'000'000'000;  ///< of a folder: a shard holds one tensor, or up to so many bytes
+  std::optional<ModelModules> modules = {};   ///< of a folder whose architecture is not on the list
   Progress progress = {};
 };
+
+/// The architecture that a folder's config.json names, where it is not on the list; else empty. Throws `bad_content`
+/// for a broken folder.
+[[nodiscard]] BNQ_EXPORT std::string unlisted_architecture(const std::filesystem::path& folder);
 
 /// What will be done with one tensor, and why.
 struct PlannedTensor {
@@ -86,8 +101,9 @@ struct Plan {
 /// that was carried out is returned.
 ///
 /// A folder is one with model.safetensors, or with model.safetensors.index.json and its shards. Where its architecture
-/// is on the tested list (docs/formats/folder.rst), plain transformers loads what is written; otherwise bnq only, and
-/// the plan's warnings say why. It appears under its name only when whole. To replace one it must be bnq's.
+/// is on the tested list (docs/formats/folder.rst), or `modules` says what it is made of, plain transformers loads what
+/// is written; otherwise bnq only, and the plan's warnings say why. It appears under its name only when whole. To
+/// replace one it must be bnq's.
 ///
 /// A rule may quantize any float tensor. Integers and f64 are copied; a rule that hits nothing else is an error.
 /// Throws `invalid_argument` (unknown scheme; in and out are the same file, also through links; a rule that hits only

@@ -59,6 +59,17 @@ void bind_dequantize(nb::module_& m) {
 }
 
 void bind_options(nb::module_& m) {
+  nb::class_<ModelModules>(m, "ModelModules")
+      .def(
+          "__init__",
+          [](ModelModules* self, std::string base, std::vector<std::string> linear, std::vector<std::string> heads,
+             std::vector<std::string> embeddings, std::string refusal) {
+            new (self) ModelModules{std::move(base), std::move(linear), std::move(heads), std::move(embeddings),
+                                    std::move(refusal)};
+          },
+          nb::arg("base") = "", nb::arg("linear") = std::vector<std::string>(),
+          nb::arg("heads") = std::vector<std::string>(), nb::arg("embeddings") = std::vector<std::string>(),
+          nb::arg("refusal") = "");
   nb::class_<QuantizeOptions>(m, "QuantizeOptions")
       .def(nb::init<>())
       .def_rw("scheme", &QuantizeOptions::scheme)
@@ -73,6 +84,7 @@ void bind_options(nb::module_& m) {
           "plan_out", [](const QuantizeOptions& o) { return o.plan_out.string(); },
           [](QuantizeOptions& o, const std::string& path) { o.plan_out = path; })
       .def_rw("strict", &QuantizeOptions::strict)
+      .def_rw("modules", &QuantizeOptions::modules, nb::arg().none())
       .def_rw("replace", &QuantizeOptions::replace)
       .def(
           "add_rule",
@@ -102,6 +114,7 @@ void bind_checkpoint(nb::module_& m) {
   bind_plan(m);
   bind_options(m);
   bind_dequantize(m);
+  m.def("unlisted_architecture", &unlisted_architecture, ReleaseGil(), nb::arg("folder"));
   m.def("plan_checkpoint", &plan_checkpoint, ReleaseGil(), nb::arg("path"), nb::arg("options"));
   m.def("quantize_checkpoint", &quantize_file, nb::arg("source"), nb::arg("target"), nb::arg("options"),
         nb::arg("progress").none());

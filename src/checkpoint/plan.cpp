@@ -59,13 +59,18 @@ std::vector<ClientTensor> client_tensors(const Work& work, const Architecture* a
 }
 
 /// Which client loads the folder, and what config.json says for it.
-void choose_client(Work& work, const ModelConfig& config, const Architecture* architecture) {
-  const ClientForm client = client_form(config, client_tensors(work, architecture));
+void choose_client(Work& work, const ModelConfig& config, const FolderArchitecture& architecture) {
+  const ClientForm client = client_form(config, architecture, client_tensors(work, architecture.get()));
   work.plan.client = client.name;
   if (!client.why_bnq_only.empty()) {
     const std::string what = "only bnq will read this folder, not transformers: " + client.why_bnq_only;
     if (work.options.strict) fail(ErrorKind::invalid_argument, {.where = text_of(work.source.path()), .what = what});
     work.plan.warnings.push_back(what);
+  }
+  if (!client.name.empty() && architecture.get()->has_whole_names) {
+    work.plan.warnings.push_back(
+        "bnq's tests do not load a " + printable(config.architecture) +
+        ": its own code said which layers are linear; load the folder once before you rely on it");
   }
   for (std::optional<FileForm>& form : work.forms) {
     if (form) form->has_inverse_scale = client.inverse_scales;
@@ -141,7 +146,8 @@ Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) 
   Work work{.source = Source(in), .options = options};
   const ModelConfig config = config_of(work.source);
   require_not_packed(work.source, config);
-  const Architecture* const architecture = find_architecture(config.architecture);
+  const FolderArchitecture folder_architecture(config.architecture, options.modules);
+  const Architecture* const architecture = folder_architecture.get();
   for (const Entry& entry : work.source.tensors()) {
     Decision decision = saved ? saved->decide(entry.name, entry.dtype, entry.shape)
                               : rules.decide({entry.name, entry.dtype, entry.shape.size()}, architecture);
@@ -152,7 +158,7 @@ Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) 
   }
   rules.require_followed();
   if (saved) saved->require_followed();
-  if (work.source.folder()) choose_client(work, config, architecture);
+  if (work.source.folder()) choose_client(work, config, folder_architecture);
   work.plan.rules = rules.hits();
   add_warnings(work.plan, rules, options.strict);
   place_output(work);
@@ -161,6 +167,11 @@ Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) 
 }
 
 }  // namespace detail
+
+std::string unlisted_architecture(const std::filesystem::path& folder) {
+  const std::string name = detail::config_of(detail::Source(folder)).architecture;
+  return detail::find_architecture(name) == nullptr ? name : "";
+}
 
 Plan plan_checkpoint(const std::filesystem::path& in, const QuantizeOptions& options) {
   return detail::plan_work(in, options).plan;

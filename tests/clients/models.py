@@ -10,6 +10,8 @@ os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")  # transformers decorates pa
 import torch
 import transformers
 
+import bnq
+
 SIZES = {
     "vocab_size": 96,
     "hidden_size": 64,
@@ -64,3 +66,15 @@ def load(folder: Path, architecture: str, **options: Any) -> Any:
     assert not info["unexpected_keys"], info
     assert not info["mismatched_keys"], info
     return model.eval()
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """What the files hold, by bnq."""
+    tensors: dict[str, Any] = {}
+    for path in folder.glob("*.safetensors"):
+        tensors |= bnq.load(path)
+    return tensors
+
+
+def quantized_modules(tensors: dict[str, Any]) -> dict[str, Any]:
+    return {n.removesuffix(".weight"): t for n, t in tensors.items() if isinstance(t, bnq.QuantizedTensor)}

@@ -4,8 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from models import quantized_modules
 
 import bnq
+
+MOST_ERROR = 1e-5
+"""Relative, of a layer's output: sums of at most 128 float32 products in another order, 128 · 2⁻²⁴ = 7.6e-6."""
 
 Product = Callable[[torch.Tensor], torch.Tensor]
 
@@ -52,3 +56,22 @@ def values(q: Any) -> torch.Tensor:
 
 
 BY_SCHEME = {"8": w8a8, "4": weights_only, "ternary": bitnet}
+
+
+def require_layers_agree(model: Any, tensors: dict[str, Any], scheme: str, run: Callable[[], Any]) -> None:
+    """Every layer that is low-bit in the files computes what its client's own arithmetic gives, and all are run."""
+    layers = quantized_modules(tensors)
+    seen: set[str] = set()
+
+    def compare(name: str, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        bias = tensors.get(f"{name}.bias")
+        want = BY_SCHEME[scheme](layers[name], None if bias is None else torch.from_numpy(bias))(inputs[0].float())
+        assert (output - want).norm() <= MOST_ERROR * want.norm(), name
+        seen.add(name)
+
+    for name, module in model.named_modules():
+        if name in layers:
+            module.register_forward_hook(lambda _, i, o, name=name: compare(name, i, o))
+    with torch.no_grad():
+        run()
+    assert seen == set(layers)

@@ -7,16 +7,11 @@ from typing import Any
 import oracle
 import pytest
 import torch
-from models import CONFIGS, DECODER, load, make_model, run_bnq
-
-import bnq
+from models import CONFIGS, DECODER, load, make_model, quantized_modules, run_bnq, stored
 
 pytestmark = pytest.mark.filterwarnings("default")  # transformers' own
 
 DECODERS = [name for name in CONFIGS if name.endswith("ForCausalLM")]
-MOST_ERROR = 1e-5
-"""Relative, of a layer's output: sums of at most 128 float32 products in another order, 128 · 2⁻²⁴ = 7.6e-6."""
-
 CASES = [
     *((name, {"tie_word_embeddings": tied}) for name in DECODERS for tied in (False, True)),
     ("LlamaForCausalLM", {"attention_bias": True, "mlp_bias": True}),
@@ -30,17 +25,6 @@ def input_ids() -> torch.Tensor:
     return torch.randint(3, 96, (2, 11), generator=torch.Generator().manual_seed(1))
 
 
-def stored(folder: Path) -> dict[str, Any]:
-    tensors: dict[str, Any] = {}
-    for path in folder.glob("*.safetensors"):
-        tensors |= bnq.load(path)
-    return tensors
-
-
-def quantized_modules(tensors: dict[str, Any]) -> dict[str, Any]:
-    return {n.removesuffix(".weight"): t for n, t in tensors.items() if isinstance(t, bnq.QuantizedTensor)}
-
-
 @pytest.mark.parametrize("scheme", ["8", "4", "ternary"])
 @pytest.mark.parametrize(("architecture", "changed"), CASES, ids=IDS)
 def test_loads_and_every_layer_agrees(architecture: str, changed: dict[str, Any], scheme: str, tmp_path: Path) -> None:
@@ -48,23 +32,8 @@ def test_loads_and_every_layer_agrees(architecture: str, changed: dict[str, Any]
     run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--scheme", scheme, "--strict")
     model = load(tmp_path / "out", architecture)
     tensors = stored(tmp_path / "out")
-    layers = quantized_modules(tensors)
-    assert len(layers) >= 12, "two blocks of six linear layers at least"
-    seen: list[str] = []
-
-    def compare(name: str, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        bias = tensors.get(f"{name}.bias")
-        make = oracle.BY_SCHEME[scheme]
-        want = make(layers[name], None if bias is None else torch.from_numpy(bias))(inputs[0].float())
-        assert (output - want).norm() <= MOST_ERROR * want.norm(), name
-        seen.append(name)
-
-    for name, module in model.named_modules():
-        if name in layers:
-            module.register_forward_hook(lambda _, i, o, name=name: compare(name, i, o))
-    with torch.no_grad():
-        model(input_ids())
-    assert sorted(seen) == sorted(layers)
+    assert len(quantized_modules(tensors)) >= 12, "two blocks of six linear layers at least"
+    oracle.require_layers_agree(model, tensors, scheme, lambda: model(input_ids()))
 
 
 @pytest.mark.parametrize("scheme", ["8", "4", "ternary"])
@@ -114,7 +83,7 @@ def test_two_schemes_are_two_groups(tmp_path: Path) -> None:
         want = oracle.BY_SCHEME[scheme](layers[name], None)(x)
         with torch.no_grad():
             got = model.get_submodule(name)(x)
-        assert (got - want).norm() <= MOST_ERROR * want.norm(), name
+        assert (got - want).norm() <= oracle.MOST_ERROR * want.norm(), name
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from ..arguments import (
 )
 from ..errors import InvalidArgumentError
 from ..scheme import Scheme, SchemeLike
+from .architecture import modules_of_unlisted
 from .checkpoint_results import DequantizeResult, Inspection, Plan, Verification
 
 __all__ = [
@@ -59,6 +60,7 @@ def plan_checkpoint(
     options.strict = flag(strict, "plan_checkpoint strict")
     source = checked_path(src, "plan_checkpoint src")
     with tells_missing_files(source, *([] if plan is None else [options.plan])):
+        options.modules = modules_of_unlisted(source)
         return Plan._of(_core.plan_checkpoint(source, options))
 
 
@@ -82,7 +84,8 @@ def quantize_checkpoint(
 
     Args:
         src: the input: a file, or a folder with model.safetensors or shards and their index. f64 and integer tensors
-            are copied, tokenizer and other files of a folder too.
+            are copied, tokenizer and other files of a folder too. Of an architecture that bnq does not know
+            transformers, where it is installed, is asked which layers are linear.
         dst: the output; it appears under its name only when whole.
         scheme: for linear weights that no rule names.
         rules: scheme by pattern of tensor names (``*``, ``?``, ``[…]``), ``"keep"`` or None to copy; the last pattern
@@ -122,6 +125,7 @@ def quantize_checkpoint(
     call = progress_callback(progress, "quantize_checkpoint progress")
     source, target = checked_path(src, "quantize_checkpoint src"), checked_path(dst, "quantize_checkpoint dst")
     with tells_missing_files(source, *([] if plan is None else [options.plan]), output=target):
+        options.modules = modules_of_unlisted(source)
         done = Plan._of(_core.quantize_checkpoint(source, target, options, call))
     for warning in done.warnings:
         warnings.warn(warning, UserWarning, stacklevel=2)

@@ -1,7 +1,10 @@
 #include "checkpoint/clients/architecture.h"
 
+#include "core/fail.h"
+
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace bnq::detail {
 namespace {
@@ -45,11 +48,18 @@ constexpr std::array architectures{
 };
 
 /// Is `module` one of `ends`, or PREFIX.END?
-bool ends_in(std::string_view module, std::span<const Names> ends) {
+bool ends_in(std::string_view module, std::span<const Names> ends, bool whole) {
+  if (whole) return std::ranges::binary_search(ends, module);
   return std::ranges::any_of(ends, [&](Names end) {
     if (!module.ends_with(end)) return false;
     return module.size() == end.size() || module[module.size() - end.size() - 1] == '.';
   });
+}
+
+std::vector<Names> sorted(const std::vector<std::string>& names) {
+  std::vector<Names> views(names.begin(), names.end());
+  std::ranges::sort(views);
+  return views;
 }
 
 }  // namespace
@@ -67,12 +77,39 @@ std::string architecture_names() {
   return text;
 }
 
+FolderArchitecture::FolderArchitecture(std::string name, std::optional<ModelModules> modules)
+    : name_(std::move(name)), modules_(std::move(modules)), known_(find_architecture(name_)) {
+  if (known_ != nullptr || !modules_ || !modules_->refusal.empty()) return;
+  linear_ = sorted(modules_->linear);
+  heads_ = sorted(modules_->heads);
+  embeddings_ = sorted(modules_->embeddings);
+  told_ = {.name = name_,
+           .base = modules_->base,
+           .linear = linear_,
+           .heads = heads_,
+           .embeddings = embeddings_,
+           .has_embedding_form = false,
+           .is_transposed = false,
+           .has_whole_names = true};
+  known_ = &told_;
+}
+
+std::string FolderArchitecture::why_unknown() const {
+  if (name_.empty()) return "config.json names no architecture";
+  const std::string unlisted = "architecture '" + printable(name_) + "' is not on the tested list (";
+  if (modules_) return unlisted + architecture_names() + "), and " + printable(modules_->refusal);
+  return unlisted + architecture_names() + "); bnq.quantize_checkpoint of Python asks transformers, if that is there";
+}
+
 Role role_of(const Architecture& architecture, std::string_view tensor) {
   const std::string_view module = module_of(tensor);
   if (module.empty()) return Role::other;
-  if (ends_in(module, architecture.heads)) return Role::head;
-  if (ends_in(module, architecture.embeddings)) return Role::embedding;
-  return ends_in(module, architecture.linear) ? Role::linear : Role::other;
+  const auto is_one_of = [&](std::span<const Names> names) {
+    return ends_in(module, names, architecture.has_whole_names);
+  };
+  if (is_one_of(architecture.heads)) return Role::head;
+  if (is_one_of(architecture.embeddings)) return Role::embedding;
+  return is_one_of(architecture.linear) ? Role::linear : Role::other;
 }
 
 std::string_view module_of(std::string_view tensor) {

@@ -1,8 +1,12 @@
 #pragma once
 
+#include <bnq/checkpoint.h>
+
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace bnq::detail {
 
@@ -12,13 +16,13 @@ enum class Role { linear, head, embedding, other };
 /// A model whose modules are known: which of its weights belong to linear layers. Names are the ends of modules' names.
 struct Architecture {
   std::string_view name;  ///< as config.json has it, "LlamaForCausalLM"
-  std::string_view
-      base;  ///< what stands before the names of the base model's modules, and not when that is loaded alone
+  std::string_view base;  ///< before the names of the base model's modules, and not when that is loaded alone
   std::span<const std::string_view> linear;
   std::span<const std::string_view> heads;  ///< linear layers that are kept unless asked for
   std::span<const std::string_view> embeddings;
   bool has_embedding_form;  ///< its client loads int8 embeddings
   bool is_transposed;       ///< linear weights are [in, out] (GPT-2's Conv1D): no client has a low-bit form for them
+  bool has_whole_names = false;  ///< they are modules' whole names, in order
 };
 
 /// Null for one that is not on the list. A new one is a row, and a test that transformers loads it.
@@ -26,6 +30,27 @@ struct Architecture {
 
 /// "BertModel, …": the names on the list.
 [[nodiscard]] std::string architecture_names();
+
+/// The architecture of one folder: its row of the list, or what `modules` says where it has none.
+class FolderArchitecture {
+ public:
+  FolderArchitecture(std::string name, std::optional<ModelModules> modules);
+  FolderArchitecture(const FolderArchitecture&) = delete;
+  FolderArchitecture& operator=(const FolderArchitecture&) = delete;
+
+  /// Null when nobody knows it.
+  [[nodiscard]] const Architecture* get() const { return known_; }
+
+  /// Why nobody knows it.
+  [[nodiscard]] std::string why_unknown() const;
+
+ private:
+  std::string name_;
+  std::optional<ModelModules> modules_;
+  std::vector<std::string_view> linear_, heads_, embeddings_;
+  Architecture told_{};
+  const Architecture* known_ = nullptr;
+};
 
 [[nodiscard]] Role role_of(const Architecture& architecture, std::string_view tensor);
 

@@ -171,14 +171,11 @@ std::string objection(const ModelConfig& config, const Architecture& architectur
 
 }  // namespace
 
-ClientForm client_form(const ModelConfig& config, std::span<const ClientTensor> tensors) {
+ClientForm client_form(const ModelConfig& config, const FolderArchitecture& folder,
+                       std::span<const ClientTensor> tensors) {
   if (std::ranges::none_of(tensors, [](const ClientTensor& t) { return t.scheme.has_value(); })) return {};
-  if (config.architecture.empty()) return bnq_only("config.json names no architecture");
-  const Architecture* const architecture = find_architecture(config.architecture);
-  if (architecture == nullptr) {
-    return bnq_only("architecture '" + printable(config.architecture) + "' is not on the tested list (" +
-                    architecture_names() + ")");
-  }
+  const Architecture* const architecture = folder.get();
+  if (architecture == nullptr) return bnq_only(folder.why_unknown());
   if (architecture->is_transposed) {
     return bnq_only(config.architecture + " holds its weights transposed (Conv1D), and no client has a form for that");
   }

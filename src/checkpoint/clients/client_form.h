@@ -29,9 +29,10 @@ struct ClientForm {
   bool inverse_scales = false;           ///< the file holds 1 / scale
 };
 
-/// The form for a whole folder; `tensors` are all of its.
+/// The form for a whole folder of a known architecture; `tensors` are all of its.
 /// docs/formats/folder.rst says which there are, and what clients compute differently.
-[[nodiscard]] ClientForm client_form(const ModelConfig& config, std::span<const ClientTensor> tensors);
+[[nodiscard]] ClientForm client_form(const ModelConfig& config, const FolderArchitecture& architecture,
+                                     std::span<const ClientTensor> tensors);
 
 /// Why the form of this scheme cannot hold this layer; empty when it can.
 [[nodiscard]] std::string client_refusal(const Scheme& scheme, const Shape& shape);

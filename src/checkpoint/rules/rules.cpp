@@ -146,6 +146,7 @@ Decision Rules::decide_by_architecture(const Candidate& tensor, const Architectu
   if (tensor.axes != 2) return keep(std::to_string(tensor.axes) + "-d");
   if (role == Role::head) return follow(head_, "head");
   if (role == Role::embedding) return follow(embeddings_, "embedding");
+  if (holds_any(tensor.name, router_words)) return keep("router of experts");
   if (architecture.is_transposed) return keep("its rows are inputs in " + model + " (Conv1D)");
   return {scheme_, "linear weight"};
 }
