@@ -103,3 +103,33 @@ def test_other_schemes_of_compressed_tensors_are_named(tmp_path: Path) -> None:
     assert json.loads((folder / "config.json").read_text())["quantization_config"]["format"] == "pack-quantized"
     with pytest.raises(bnq.UnsupportedError, match="not int8 with int8 tokens"):
         optimize(load(folder, "LlamaForCausalLM"))
+
+
+def auto_bit_linear() -> Any:
+    """With its RMSNorm inside. Imported late: its module warns as it is imported."""
+    from transformers.integrations.bitnet import AutoBitLinear
+
+    torch.manual_seed(0)
+    return AutoBitLinear(32, 32, online_quant=True, use_rms_norm=True)
+
+
+def test_a_layer_at_two_paths_is_swapped_at_both_with_its_hooks_and_mode() -> None:
+    first, seen = auto_bit_linear(), []
+    model: Any = torch.nn.ModuleDict({"first": first, "second": torch.nn.Sequential(first)}).eval()
+    handle = first.register_forward_hook(lambda *_: seen.append(1))
+    x = torch.randn(4, 32)
+    want = first(x)
+    seen.clear()
+    assert [layer.name for layer in optimize(model).layers] == ["first"]
+    assert model["first"] is model["second"][0]
+    assert isinstance(model["first"][1], PackedLinear)
+    assert not any(module.training for module in model.modules())
+    assert error(model["second"](x), want) < 2e-3
+    handle.remove()
+    model["first"](x)
+    assert len(seen) == 1
+
+
+def test_a_layer_that_nothing_holds_is_refused() -> None:
+    with pytest.raises(bnq.InvalidArgumentError, match=r"^optimize: .*optimize\(nn\.Sequential\(layer\)\)"):
+        optimize(auto_bit_linear())

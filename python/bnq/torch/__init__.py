@@ -5,12 +5,13 @@ try:
 except ImportError as error:
     raise ImportError("bnq.torch: needs PyTorch, which is not installed; use pip install torch") from error
 
-from .bit_linear import BitLinear, convert_, prepare_qat_
+from .bit_linear import BitLinear
 from .coverage import Coverage, CoveredLayer, KeptLayer
 from .load import load_
 from .model import quantize_
 from .optimize import optimize
 from .packed_linear import PackedLinear
+from .qat import convert_, prepare_qat_
 
 __all__ = [
     "BitLinear",

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from .. import _core
-from .model import head_of
+from .layers import head_of
 
 __all__ = ["modules_of"]
 

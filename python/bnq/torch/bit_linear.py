@@ -1,18 +1,15 @@
-"""Training with low-bit weights: BitNet's BitLinear, and whole models made of it and back."""
+"""Training with low-bit weights: BitNet's BitLinear."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import InvalidArgumentError
+from ..arguments import flag
+from ..errors import InvalidArgumentError, UnsupportedError
 from ..scheme import Scheme, SchemeLike, warn_of
-from .coverage import Coverage
-from .model import Chosen, head_of, is_head, pack_layers_
-from .swap import Found, linear_layers, swap, weight_of
 
-__all__ = ["BitLinear", "convert_", "prepare_qat_"]
+__all__ = ["BitLinear"]
 
 
 class BitLinear(nn.Linear):
@@ -46,25 +43,45 @@ class BitLinear(nn.Linear):
         dtype: Any = None,
     ) -> None:
         super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
-        self.scheme, self.norm = Scheme(scheme), norm
+        self.scheme, self.norm = Scheme(scheme), flag(norm, "BitLinear norm")
         warn_of(self.scheme, stacklevel=2)
         self._names = str(self.scheme), str(Scheme.activations())
 
     @classmethod
     def from_linear(cls, layer: nn.Linear, scheme: SchemeLike = "ternary", *, norm: bool = False) -> "BitLinear":
-        """The layer with the same parameters, the very ones: an optimizer that has them goes on."""
+        """The layer with the same parameters, the very ones: an optimizer that has them goes on.
+
+        Raises:
+            InvalidArgumentError: no such scheme, or `layer` is no ``nn.Linear`` with weight and bias of its own.
+        """
         if not isinstance(layer, nn.Linear):
             raise InvalidArgumentError(
                 f"BitLinear: not a linear layer (got {type(layer).__name__}, need a torch.nn.Linear)"
             )
+        for parameter in (layer.weight, layer.bias):
+            if type(parameter) not in (nn.Parameter, type(None)):
+                raise InvalidArgumentError(
+                    f"BitLinear: weight and bias must be the layer's own (got {type(parameter).__name__}, need "
+                    "nn.Parameter); remove what computes them, as torch.nn.utils.remove_weight_norm does"
+                )
         made = cls(layer.in_features, layer.out_features, False, scheme=scheme, norm=norm, device="meta")
         made.weight = layer.weight
         made.register_parameter("bias", layer.bias)
         return made.train(layer.training)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x [..., K] to y [..., N]."""
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  as nn.Linear names it
+        """Input [..., K] to output [..., N].
+
+        Raises:
+            UnsupportedError: another dtype or device, not dense.
+            BadContentError: NaN or infinity in a weight or in the input.
+        """
         weights, tokens = self._names
+        x = input
+        if x.is_nested:
+            raise UnsupportedError(
+                "BitLinear: not a dense tensor (got nested, need torch.strided); use tensor.to_padded_tensor(0.0)"
+            )
         if self.norm:
             x = nn.functional.rms_norm(x, (self.in_features,))
         fake_quantize = torch.ops.bnq.fake_quantize
@@ -73,62 +90,3 @@ class BitLinear(nn.Linear):
     def extra_repr(self) -> str:
         """What ``repr`` says between the brackets."""
         return f"{super().extra_repr()}, scheme={str(self.scheme)!r}" + (", norm=True" if self.norm else "")
-
-
-def prepare_qat_(
-    model: nn.Module,
-    scheme: SchemeLike = "ternary",
-    filter_fn: Callable[[nn.Module, str], bool] | None = None,
-    *,
-    norm: bool = False,
-) -> nn.Module:
-    """Swaps linear layers for :class:`BitLinear`, in place; parameters and their names stay.
-
-    Args:
-        model: to be trained.
-        scheme: of the weights.
-        filter_fn: called with a layer and its path; true chooses it. Without it all but the output head.
-        norm: as for BitLinear.
-
-    Returns:
-        `model`
-
-    Raises:
-        InvalidArgumentError: no layer is chosen, or no such scheme.
-    """
-    head = head_of(model)
-
-    def is_wanted(layer: Found) -> bool:
-        if filter_fn is None:
-            return not is_head(layer, head)
-        return any(filter_fn(layer.module, name) for name in layer.names)
-
-    found = linear_layers(model, weight_of)
-    chosen = [layer for layer in found if type(layer.module) is nn.Linear and is_wanted(layer)]
-    if not chosen:
-        raise InvalidArgumentError(
-            "prepare_qat_: no layer is chosen (need torch.nn.Linear that filter_fn takes); a BitLinear is one already"
-        )
-    for layer in chosen:
-        swap(model, layer.names, BitLinear.from_linear(layer.module, scheme, norm=norm))
-    return model
-
-
-def convert_(model: nn.Module) -> Coverage:
-    """Swaps every :class:`BitLinear` for the :class:`PackedLinear` of its scheme, in place, to be deployed.
-
-    One with `norm` becomes an ``nn.Sequential`` of ``nn.RMSNorm`` and PackedLinear. All layers are swapped, or none.
-
-    Raises:
-        InvalidArgumentError: there is none.
-        BadContentError: a weight is NaN or infinite.
-    """
-    found = list(linear_layers(model, lambda module: module.weight.detach() if type(module) is BitLinear else None))
-    if not found:
-        raise InvalidArgumentError("convert_: the model has no BitLinear (need one); use prepare_qat_ or quantize_")
-    coverage = pack_layers_(model, [Chosen(layer, layer.module.scheme) for layer in found], {})
-    for layer in found:
-        if layer.module.norm:
-            norm = nn.RMSNorm(layer.module.in_features, elementwise_affine=False)
-            swap(model, layer.names, nn.Sequential(norm, model.get_submodule(layer.names[0])))
-    return coverage

@@ -1,5 +1,6 @@
 """A quantized checkpoint into a float model."""
 
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from typing import Any
 
@@ -9,22 +10,28 @@ from torch import Tensor, nn
 from ..errors import InvalidArgumentError
 from ..files import load
 from ..quantized_tensor import QuantizedTensor
+from .layers import Found, find_layers, is_linear
+from .load_fit import require_fit
 from .packed_linear import PackedLinear
-from .swap import swap, weight_of
+from .swap import naming, swap
+from .tied import Tied
 
 __all__ = ["load_"]
 
-_SHOWN = 5
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def load_(model: nn.Module, path: str | PathLike[str], *, scales: str | None = None) -> nn.Module:
     """Loads a checkpoint that holds low-bit weights into a float model, in place. Nothing is quantized.
 
     Linear layers whose weights are low-bit in the file become :class:`PackedLinear`; other low-bit tensors (embeddings)
-    are dequantized into the parameters that they belong to; the rest is copied.
+    are dequantized into the parameters that they belong to; the rest is copied, in the parameter's dtype. A parameter
+    that several modules hold may stand in the file under any of their names: each takes what stands under its own, and
+    else what stands under another's. Linear layers with the same low-bit weight share its codes.
 
     Args:
-        model: as it was when the checkpoint was made: the same names and shapes. Changed only if all fits.
+        model: as it was when the checkpoint was made: the same names and shapes, with memory (not on the meta device).
+            Changed only if all fits.
         path: a safetensors file or model folder, as :func:`bnq.load` reads it.
         scales: as for :func:`bnq.load`.
 
@@ -32,50 +39,105 @@ def load_(model: nn.Module, path: str | PathLike[str], *, scales: str | None = N
         `model`
 
     Raises:
-        InvalidArgumentError: names or shapes that do not fit, all of them named.
+        InvalidArgumentError: names, shapes or kinds of numbers that do not fit, all of them named; no model, or itself
+            a linear layer, or one with packed layers.
+        UnsupportedError, BadContentError: a low-bit weight or a bias that PackedLinear does not take.
         MissingFileError, IoError, BadContentError: as :func:`bnq.load` raises them.
     """
-    if not isinstance(model, nn.Module):
-        raise InvalidArgumentError(f"load_: not a model (got {type(model).__name__}, need a torch.nn.Module)")
+    layers = find_layers(
+        model,
+        lambda module: isinstance(module, nn.Linear) and is_linear(module),
+        "load_",
+        "PackedLinear.from_quantized(bnq.load(path, framework='torch')['weight'], bias)",
+    )
     tensors = load(path, framework="torch", scales=scales)
     state = model.state_dict(keep_vars=True)
-    _require_fit(state, tensors)
-    packed: dict[str, PackedLinear] = {}
-    rest: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        if not isinstance(tensor, QuantizedTensor):
-            rest[name] = tensor
-            continue
-        path_of, _, leaf = name.rpartition(".")
-        layer = model.get_submodule(path_of)
-        if leaf == "weight" and weight_of(layer) is not None and isinstance(layer, nn.Linear):
-            packed[path_of] = PackedLinear.from_quantized(tensor, tensors.get(f"{path_of}.bias")).train(layer.training)
-        else:
-            rest[name] = tensor.dequantize(state[name].dtype)
-    for path_of, layer in packed.items():
-        swap(model, [path_of], layer)
-        rest.pop(f"{path_of}.bias", None)
-    with torch.no_grad():
-        for name, tensor in rest.items():
-            state[name].copy_(tensor)
+    require_fit(model, state, tensors)
+    stored = _Stored(state, tensors)
+    packed = _packed(layers, stored)
+    written = list(_values(model, {id(layer.module) for layer, _ in packed}, state, stored))
+    for layer, made in packed:
+        swap(model, layer, made)
+    for target, value in written:
+        with torch.inference_mode(target.is_inference()), torch.no_grad():  # which alone writes into such
+            target.copy_(value)
     return model
 
 
-def _require_fit(state: dict[str, Any], tensors: dict[str, Any]) -> None:
-    given = {id(state[name]) for name in tensors if name in state}
-    problems = {
-        "missing in the file": [name for name, value in state.items() if id(value) not in given],
-        "not in the model": [name for name in tensors if name not in state],
-        "of another shape": [
-            f"{name} {tuple(tensor.shape)}, need {tuple(state[name].shape)}"
+class _Stored:
+    """What the file holds for each parameter and buffer of the model."""
+
+    def __init__(self, state: dict[str, Any], tensors: dict[str, Any]) -> None:
+        self.tensors = {
+            name: _plain(tensor, torch.float32) if len(tensor.shape) == 1 else tensor
             for name, tensor in tensors.items()
-            if name in state and tuple(tensor.shape) != tuple(state[name].shape)
-        ],
-    }
-    texts = [f"{len(names)} {what}: {_list(names)}" for what, names in problems.items() if names]
-    if texts:
-        raise InvalidArgumentError(f"load_: the file does not fit the model ({'; '.join(texts)}); nothing was changed")
+        }  # a bias is never packed
+        self.names: dict[int, list[str]] = {}
+        for name in tensors:
+            self.names.setdefault(id(state[name]), []).append(name)
+
+    def find(self, target: Tensor | None, own_names: Iterable[str]) -> Any:
+        """What is under these names, or else under any name of the parameter; None if nothing is.
+
+        Equal tensors of one parameter are the same object. Raises InvalidArgumentError when names contradict another.
+        """
+        all_names = self.names.get(id(target), [])
+        names = [name for name in own_names if name in self.tensors] or all_names
+        values = [self.tensors[name] for name in names]
+        for name, value in zip(names, values, strict=True):
+            if not _is_same(values[0], value):
+                raise InvalidArgumentError(
+                    f"load_: one parameter of the model has two values in the file (got {names[0]} and {name}, need "
+                    "equal ones, for the model has them tied); untie it first; nothing was changed"
+                )
+        return next(
+            (self.tensors[name] for name in all_names if values and _is_same(self.tensors[name], values[0])), None
+        )
 
 
-def _list(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+def _is_same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a is b or (a.dtype == b.dtype and torch.equal(a, b))
+    return bool(a == b)
+
+
+def _packed(layers: list[Found], stored: _Stored) -> list[tuple[Found, PackedLinear]]:
+    """Those whose weights are low-bit in the file."""
+    tied = Tied()
+    made = [(layer, _packed_one(layer, stored, tied)) for layer in layers]
+    return [(layer, packed) for layer, packed in made if packed is not None]
+
+
+def _packed_one(layer: Found, stored: _Stored, tied: Tied) -> PackedLinear | None:
+    names, module = layer
+    weight = stored.find(module.weight, [f"{name}.weight" for name in names])
+    if not isinstance(weight, QuantizedTensor):
+        return None
+    bias = stored.find(module.bias, [f"{name}.bias" for name in names])
+    with naming("load_", names[0]):
+        return tied.layer(id(weight), lambda: weight, bias)
+
+
+def _values(
+    model: nn.Module, swapped: set[int], state: dict[str, Any], stored: _Stored
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each parameter and buffer that a module other than the swapped ones holds, and what belongs into it."""
+    staying: dict[int, list[str]] = {}
+    going: set[int] = set()
+    for path, module in model.named_modules(remove_duplicate=False):
+        for key, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if id(module) in swapped:
+                going.add(id(tensor))
+            elif tensor is not None:
+                staying.setdefault(id(tensor), []).append(f"{path}.{key}".lstrip("."))
+    for target in {id(state[name]): state[name] for name in stored.tensors}.values():
+        if id(target) in staying or id(target) not in going:
+            value = stored.find(target, staying.get(id(target), []))
+            yield target, _plain(value, target.dtype)
+
+
+def _plain(value: Any, dtype: torch.dtype) -> Tensor:
+    if isinstance(value, QuantizedTensor):
+        value = value.dequantize(dtype if dtype in _FLOATS else torch.float32)
+    plain: Tensor = value
+    return plain

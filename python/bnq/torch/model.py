@@ -1,24 +1,34 @@
 """Whole models: which of their layers become low-bit, and the swap."""
 
 import fnmatch
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..arguments import shown
-from ..errors import Error, InvalidArgumentError, UnsupportedError
+from ..arguments import shown, text
+from ..errors import InvalidArgumentError, UnsupportedError
 from ..quantized_tensor import quantize_as
 from ..scheme import Scheme, SchemeLike, warn_of
-from .coverage import Coverage, CoveredLayer, KeptLayer
+from .coverage import Coverage, CoveredLayer
+from .layers import (
+    Filter,
+    Found,
+    find_layers,
+    first_kept,
+    head_of,
+    is_head,
+    is_linear,
+    kept_layers,
+    require_filter,
+    weight_of,
+)
 from .packed_linear import PackedLinear
-from .swap import Found, linear_layers, nbytes_of, swap, weight_of
+from .swap import naming, nbytes_of, swap
+from .tied import Tied
 
 __all__ = ["quantize_"]
-
-Filter = Callable[[nn.Module, str], bool]
-_HEAD = "lm_head"  # as transformers names it
 
 
 class Chosen(NamedTuple):
@@ -26,6 +36,15 @@ class Chosen(NamedTuple):
 
     found: Found
     scheme: Scheme
+
+
+class Made(NamedTuple):
+    """A layer and what takes its place."""
+
+    found: Found
+    packed: PackedLinear
+    norm: nn.Module | None = None
+    """Goes before it."""
 
 
 def quantize_(
@@ -39,13 +58,15 @@ def quantize_(
     """Swaps linear layers of a model for :class:`PackedLinear`, in place. torchao's verb and argument order.
 
     ``nn.Linear`` is swapped, and the Conv1D of transformers' GPT-2. Kept, unless `filter_fn` or a rule names them: the
-    output head, and a layer whose weight is tied to another module's. Layers that share one weight share one packed
-    layer. Hooks on a layer move to its successor.
+    output head, and a layer whose weight is tied to a module of another kind. Always kept, with the reason: layers
+    whose weight a hook or a parametrization computes (``weight_norm``, ``prune``), and the ``out_proj`` of
+    ``nn.MultiheadAttention``, which is never called. Layers that share a weight share its codes. Hooks on a layer move
+    to its successor, and their handles still remove them; hooks of ``state_dict`` do not.
 
     Args:
         model: changed in place, and only when all layers could be quantized.
         scheme: a precision (``8``), a name (``"ternary"``, ``"4:group(128)"``) or a :class:`bnq.Scheme`.
-        filter_fn: called with a layer and its path; true chooses it.
+        filter_fn: called with a layer that can be swapped and its path; true chooses it.
         device: the layers' device is the CPU; None or ``"cpu"``.
         rules: scheme by pattern of paths (``*``, ``?``, ``[…]``), None or ``"keep"`` to keep; the last that matches
             wins, over `filter_fn` too.
@@ -54,58 +75,50 @@ def quantize_(
         What was done, what was kept and why. It prints well.
 
     Raises:
-        InvalidArgumentError: nothing to quantize (the message says why), `model` is itself a linear layer, a rule that
-            matches nothing.
+        InvalidArgumentError: nothing to quantize (the message says why), `model` is no model or itself a linear layer,
+            no such device, a rule that matches nothing.
         UnsupportedError: a weight on another device or in another dtype, or a shape that no layout holds.
         BadContentError: a weight is NaN or infinite.
     """
-    if not isinstance(model, nn.Module):
-        raise InvalidArgumentError(f"quantize_: not a model (got {type(model).__name__}, need a torch.nn.Module)")
-    if filter_fn is not None and not callable(filter_fn):
-        raise InvalidArgumentError(
-            f"quantize_: filter_fn is no function (got {shown(filter_fn)}, need f(module, path))"
-        )
-    if rules is not None and not isinstance(rules, Mapping):
-        raise InvalidArgumentError(f"quantize_: rules are no dict (got {shown(rules)}, need {{pattern: scheme}})")
-    if device is not None and torch.device(device).type != "cpu":
-        raise UnsupportedError(f"quantize_: layers are packed on the CPU (got device {device}, need 'cpu')")
-    if weight_of(model) is not None:
-        raise InvalidArgumentError(
-            "quantize_: the model is itself a linear layer, which cannot be swapped in place; use "
-            "PackedLinear.from_linear(layer, scheme)"
-        )
-    choose = _Chooser(model, scheme, filter_fn, rules)
-    found = list(linear_layers(model, weight_of))
+    found = find_layers(model, is_linear, "quantize_", "PackedLinear.from_linear(layer, scheme)")
+    require_filter(filter_fn, "quantize_")
+    _require_rules(rules)
+    _require_cpu(device)
+    choose = _Chooser(model, found, scheme=scheme, filter_fn=filter_fn, rules=rules)
     chosen = [Chosen(layer, which) for layer in found if (which := choose(layer)) is not None]
     choose.require_followed()
     if not chosen:
         raise InvalidArgumentError("quantize_: " + _why_nothing(model, found, choose))
-    return pack_layers_(model, chosen, choose.reasons)
+    packed = pack_all(chosen, "quantize_")
+    return swap_all(model, [Made(layer, made) for (layer, _), made in zip(chosen, packed, strict=True)], choose.reasons)
 
 
-def pack_layers_(model: nn.Module, chosen: list[Chosen], reasons: dict[int, str]) -> Coverage:
-    """Swaps these layers, all or none. `reasons` says by id of a module why it is kept."""
+def pack_all(chosen: list[Chosen], verb: str) -> list[PackedLinear]:
+    """Each layer packed. Those that share a weight share its codes."""
+    tied = Tied()
+    return [_packed(layer, verb, tied) for layer in chosen]
+
+
+def swap_all(model: nn.Module, made: list[Made], reasons: dict[int, str]) -> Coverage:
+    """Puts them in. `reasons` says by id of a module why it is kept."""
     before = nbytes_of(model)
-    covered = swap_packed(model, chosen)
-    return Coverage(tuple(covered), tuple(kept_layers(model, reasons)), before, nbytes_of(model))
-
-
-def swap_packed(model: nn.Module, chosen: list[Chosen]) -> list[CoveredLayer]:
-    """What pack_layers_ does, without a look at the rest of the model."""
-    packed = _pack_all(chosen)
-    covered = []
-    for (names, module, weight), _ in chosen:
-        before = weight.nbytes + (0 if module.bias is None else module.bias.nbytes)
-        covered.append(covered_layer(names[0], before, packed[id(module)]))
-        swap(model, names, packed[id(module)])
-    return covered
+    rows = [_row(layer) for layer in made]
+    for layer, packed, norm in made:
+        swap(model, layer, packed if norm is None else nn.Sequential(norm, packed))
+    return Coverage(tuple(rows), tuple(kept_layers(model, reasons)), before, nbytes_of(model))
 
 
 class _Chooser:
     """Decides on each layer, and remembers why one is kept."""
 
     def __init__(
-        self, model: nn.Module, scheme: SchemeLike, filter_fn: Filter | None, rules: Mapping[str, Any] | None
+        self,
+        model: nn.Module,
+        found: list[Found],
+        *,
+        scheme: SchemeLike,
+        filter_fn: Filter | None,
+        rules: Mapping[str, Any] | None,
     ) -> None:
         self.scheme = Scheme(scheme)
         warn_of(self.scheme, stacklevel=4)
@@ -116,8 +129,9 @@ class _Chooser:
         ]
         self.hits = dict.fromkeys((pattern for pattern, _ in self.rules), 0)
         self.reasons: dict[int, str] = {}
+        self.model = model
         self.head = head_of(model)
-        self.owners = _owners(model)
+        self.ties = _ties(model, {id(layer.module) for layer in found})
 
     def __call__(self, layer: Found) -> Scheme | None:
         last: tuple[str, Scheme | None] | None = None
@@ -132,17 +146,17 @@ class _Chooser:
             return self.scheme if is_wanted else self._keep(layer, "filter_fn")
         if is_head(layer, self.head):
             return self._keep(layer, "output head")
-        others = [name for module, name in self.owners[id(layer.module.weight)] if weight_of(module) is None]
-        if others:
-            return self._keep(layer, f"its weight is tied to {others[0]}")
+        if id(layer.module.weight) in self.ties:
+            return self._keep(layer, f"its weight is tied to {self.ties[id(layer.module.weight)]}")
         return self.scheme
 
     def require_followed(self) -> None:
         for pattern, count in self.hits.items():
             if count == 0:
+                why = first_kept(self.model, pattern)
                 raise InvalidArgumentError(
-                    f"quantize_: a rule matches no linear layer (got {shown(pattern)}, need a pattern of paths such "
-                    "as 'encoder.*.dense')"
+                    f"quantize_: a rule matches no linear layer that can be swapped (got {shown(pattern)}, need a "
+                    f"pattern of paths such as 'encoder.*.dense'){why}"
                 )
 
     def _keep(self, layer: Found, why: str) -> Scheme | None:
@@ -150,29 +164,33 @@ class _Chooser:
         return None
 
 
-def head_of(model: nn.Module) -> nn.Module | None:
-    """What transformers calls the output embeddings."""
-    get = getattr(model, "get_output_embeddings", None)
+def _require_rules(rules: object) -> None:
+    if rules is None:
+        return
+    if not isinstance(rules, Mapping):
+        raise InvalidArgumentError(f"quantize_: rules are no dict (got {shown(rules)}, need {{pattern: scheme}})")
+    for pattern in rules:
+        text(pattern, "quantize_: the pattern of a rule", "a pattern of paths such as 'encoder.*.dense'")
+
+
+def _require_cpu(device: Any) -> None:
     try:
-        head = get() if callable(get) else None
-    except (NotImplementedError, AttributeError):
-        return None
-    return head if isinstance(head, nn.Module) else None
+        kind = "cpu" if device is None else torch.device(device).type
+    except (RuntimeError, TypeError) as error:
+        raise InvalidArgumentError(f"quantize_: no device (got {shown(device)}, need 'cpu' or None)") from error
+    if kind != "cpu":
+        raise UnsupportedError(f"quantize_: layers are packed on the CPU (got device {device}, need 'cpu')")
 
 
-def is_head(layer: Found, head: nn.Module | None) -> bool:
-    """Is it the output head, which :func:`head_of` gave, or named as one?"""
-    return layer.module is head or layer.names[0].rpartition(".")[2] == _HEAD
-
-
-def _owners(model: nn.Module) -> dict[int, list[tuple[nn.Module, str]]]:
-    """Who holds each parameter, by its id."""
-    owners: dict[int, list[tuple[nn.Module, str]]] = {}
-    for name, module in model.named_modules():
-        for key, parameter in module._parameters.items():
-            if parameter is not None:
-                owners.setdefault(id(parameter), []).append((module, f"{name}.{key}".lstrip(".")))
-    return owners
+def _ties(model: nn.Module, found: set[int]) -> dict[int, str]:
+    """By id of a parameter the path by which a module that is not `found` holds it."""
+    return {
+        id(parameter): f"{name}.{key}".lstrip(".")
+        for name, module in model.named_modules()
+        if id(module) not in found
+        for key, parameter in module._parameters.items()
+        if parameter is not None
+    }
 
 
 def _why_nothing(model: nn.Module, found: list[Found], choose: _Chooser) -> str:
@@ -183,7 +201,8 @@ def _why_nothing(model: nn.Module, found: list[Found], choose: _Chooser) -> str:
             "float model anew"
         )
     if not found:
-        return "the model has no linear layer (need torch.nn.Linear, or Conv1D of transformers)"
+        need = "need torch.nn.Linear, or Conv1D of transformers"
+        return f"the model has no linear layer that can be swapped ({need}){first_kept(model)}"
     first = found[0]
     return (
         f"no layer is chosen (got {len(found)} linear layers, {first.names[0]} kept: "
@@ -191,51 +210,16 @@ def _why_nothing(model: nn.Module, found: list[Found], choose: _Chooser) -> str:
     )
 
 
-def _pack_all(chosen: list[Chosen]) -> dict[int, PackedLinear]:
-    """By id of the layer; those that share weight, bias and scheme share one."""
-    packed: dict[int, PackedLinear] = {}
-    shared: dict[tuple[int, int, str, bool], PackedLinear] = {}
-    for (names, module, weight), scheme in chosen:
-        key = id(module.weight), id(module.bias), str(scheme), module.training
-        if key not in shared:
-            try:
-                q = quantize_as(weight, scheme, "weight")
-                shared[key] = PackedLinear.from_quantized(q, module.bias).train(module.training)
-            except Error as error:
-                raise type(error)(f"quantize_: {names[0]}: {error}; nothing was changed") from error
-        packed[id(module)] = shared[key]
-    return packed
+def _packed(chosen: Chosen, verb: str, tied: Tied) -> PackedLinear:
+    (names, module), scheme = chosen
+    with naming(verb, names[0]):
+        key = id(module.weight), str(scheme)
+        return tied.layer(key, lambda: quantize_as(weight_of(module), scheme, "weight"), module.bias)
 
 
-def covered_layer(name: str, bytes_before: int, packed: PackedLinear) -> CoveredLayer:
-    """A row of a Coverage."""
-    after = sum(tensor.nbytes for tensor in (packed.weight, packed.scales, packed.bias) if tensor is not None)
+def _row(made: Made) -> CoveredLayer:
+    module, packed = made.found.module, made.packed
+    before = sum(t.nbytes for t in (*module._parameters.values(), *module._buffers.values()) if t is not None)
+    after = sum(t.nbytes for t in (packed.weight, packed.scales, packed.bias) if t is not None)
     weights = packed.in_features * packed.out_features
-    return CoveredLayer(name, str(packed.scheme), weights, bytes_before, after)
-
-
-def kept_layers(model: nn.Module, reasons: dict[int, str]) -> Iterator[KeptLayer]:
-    """Every parameter of two axes or more that is left, once."""
-    seen: set[int] = set()
-    for path, module in model.named_modules():
-        for key, parameter in module._parameters.items():
-            if parameter is None or nn.parameter.is_lazy(parameter) or parameter.dim() < 2 or id(parameter) in seen:
-                continue
-            seen.add(id(parameter))
-            name = path if key == "weight" else f"{path}.{key}".lstrip(".")
-            yield KeptLayer(
-                name, reasons.get(id(module)) or _why(module, parameter), parameter.numel(), parameter.nbytes
-            )
-
-
-def _why(module: nn.Module, parameter: Tensor) -> str:
-    kind = type(module).__name__
-    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-        return "embedding"
-    if "forward" in vars(module):
-        return f"a {kind} whose forward another library has replaced"
-    if parameter.dim() == 3:
-        return f"a 3-d parameter of {kind}, as fused experts are"
-    if isinstance(module, nn.Linear):
-        return f"a subclass of nn.Linear that bnq does not know ({kind})"
-    return f"a parameter of {kind}"
+    return CoveredLayer(made.found.names[0], str(packed.scheme), weights, before, after)

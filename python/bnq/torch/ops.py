@@ -54,8 +54,12 @@ class _Made(NamedTuple):
     linear: Linear
     weight: ReferenceType[Tensor]
     scales: Tensor
-    bias: Tensor | None
+    bias: ReferenceType[Tensor] | None
     rest: tuple[object, ...]
+
+    def holds(self, parts: Parts) -> bool:
+        bias = None if self.bias is None else self.bias()
+        return self.weight() is parts.weight and self.scales is parts.scales and bias is parts.bias
 
 
 def layout_of(scheme: Scheme, shape: Sequence[int]) -> Layout:
@@ -72,19 +76,26 @@ def packed(weight: Tensor, scales: Tensor, scheme: str, shape: Sequence[int]) ->
 
 
 _lock = Lock()
-_made: dict[int, _Made] = {}  # by id(weight): a kernel's own form of the weights lives as long as they do
+_made: dict[tuple[int, int], _Made] = {}  # by ids: a kernel's own form of the weights lives as long as they do
 
 
 def linear_of(parts: Parts) -> Linear:
-    """The layer over these tensors: made at the first call and again after a change, which quantizes nothing anew."""
+    """The layer over these tensors: made at the first call and again after a change, which quantizes nothing anew.
+
+    Layers that share a weight and have biases of their own have one each.
+    """
     weight, scales, bias, scheme, shape = parts
-    key, rest = id(weight), (parts.version(), scheme, tuple(shape))
+    key, rest = (id(weight), id(bias)), (parts.version(), scheme, tuple(shape))
     with _lock:  # two threads that come at once make one
         made = _made.get(key)
-        if made and made.weight() is weight and made.scales is scales and made.bias is bias and made.rest == rest:
+        if made and made.holds(parts) and made.rest == rest:
             return made.linear
         linear = Linear(packed(weight, scales, scheme, shape), bias)
-        _made[key] = _Made(linear, ref(weight, lambda _: _made.pop(key, None)), scales, bias, rest)
+
+        def forget(_: object) -> None:
+            _made.pop(key, None)
+
+        _made[key] = _Made(linear, ref(weight, forget), scales, None if bias is None else ref(bias, forget), rest)
         return linear
 
 

@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import shown
-from ..errors import BadContentError, Error, InvalidArgumentError, UnsupportedError
+from ..errors import BadContentError, InvalidArgumentError, UnsupportedError
 from ..layout import PackedTensor, unpack
 from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme, SchemeLike
-from .coverage import Coverage, CoveredLayer
-from .model import Chosen, covered_layer, head_of, kept_layers, swap_packed
+from .coverage import Coverage
+from .layers import Found, find_layers, head_of, is_linear
+from .model import Chosen, Made, pack_all, swap_all
 from .packed_linear import PackedLinear
-from .swap import Found, linear_layers, nbytes_of, swap, weight_of
+from .swap import naming
 
 __all__ = ["optimize"]
 
@@ -29,6 +30,9 @@ def optimize(model: nn.Module, *, head: SchemeLike | None = None) -> Coverage:
     quantized as BitNet b1.58 does, in float32, where transformers rounds in the model's dtype, and where
     compressed-tensors divides by 127.5 (docs/formats/folder.rst has by how much outputs differ).
 
+    A layer with an RMSNorm inside becomes an ``nn.Sequential`` of it and PackedLinear. Hooks on a layer move to its
+    successor.
+
     Args:
         model: as ``from_pretrained`` gave it. Changed only if all layers can be.
         head: also quantize the output head by this scheme; it is no longer tied to the embeddings then.
@@ -37,31 +41,21 @@ def optimize(model: nn.Module, *, head: SchemeLike | None = None) -> Coverage:
         What was done.
 
     Raises:
-        InvalidArgumentError: the model has no such layer.
+        InvalidArgumentError: the model has no such layer, or no float head where `head` is given, or `model` is no
+            model or itself such a layer.
         BadContentError: weights that are not the integers which the layer's class says.
         UnsupportedError: layers on another device than the CPU, or a form that bnq does not read.
     """
-    if not isinstance(model, nn.Module):
-        raise InvalidArgumentError(f"optimize: not a model (got {type(model).__name__}, need a torch.nn.Module)")
-    chosen_head = _chosen_head(model, head)
-    before = nbytes_of(model)
-    made: list[tuple[str, nn.Module, CoveredLayer]] = []
-    for name, module in model.named_modules():
-        read = _reader_of(module)
-        if read is not None:
-            packed, norm = _packed(name, module, read)
-            row = covered_layer(name, _nbytes(module), packed)
-            made.append((name, nn.Sequential(norm, packed) if norm is not None else packed, row))
-    if not made:
+    layers = find_layers(model, lambda m: _reader_of(m) is not None, "optimize", "optimize(nn.Sequential(layer))")
+    if not layers:
         raise InvalidArgumentError(
             "optimize: the model has no low-bit layer that bnq knows (need BitLinear or AutoBitLinear of transformers, "
             "or int8 layers of compressed-tensors); quantize_ makes float layers low-bit"
         )
-    layers = [layer for _, _, layer in made]
-    layers += swap_packed(model, chosen_head)
-    for name, module, _ in made:
-        swap(model, [name], module)
-    return Coverage(tuple(layers), tuple(kept_layers(model, {})), before, nbytes_of(model))
+    chosen = _chosen_head(model, head)
+    made = [_made(layer, read) for layer in layers if (read := _reader_of(layer.module))]
+    made += [Made(layer, packed) for (layer, _), packed in zip(chosen, pack_all(chosen, "optimize"), strict=True)]
+    return swap_all(model, made, {})
 
 
 _Read = Callable[[Any], tuple[QuantizedTensor, Tensor | None]]
@@ -71,7 +65,8 @@ def _reader_of(module: Any) -> _Read | None:
     kind = type(module)
     if kind.__module__ == _BITNET:
         return _READERS.get(kind.__name__)
-    return _read_compressed if getattr(module, "quantization_scheme", None) is not None else None
+    has_scheme = getattr(getattr(module, "quantization_scheme", None), "weights", None) is not None
+    return _read_compressed if has_scheme and isinstance(module, nn.Linear) else None
 
 
 def _read_bit_linear(layer: Any) -> tuple[QuantizedTensor, Tensor | None]:
@@ -112,23 +107,19 @@ def _read_compressed(layer: Any) -> tuple[QuantizedTensor, Tensor | None]:
 _READERS: Mapping[str, _Read] = {"BitLinear": _read_bit_linear, "AutoBitLinear": _read_auto_bit_linear}
 
 
-def _packed(name: str, module: Any, read: _Read) -> tuple[PackedLinear, nn.Module | None]:
-    try:
-        packed = PackedLinear.from_quantized(*read(module)).train(module.training)
-    except Error as error:
-        raise type(error)(f"optimize: {name}: {error}; nothing was changed") from error
-    return packed, getattr(module, "rms_norm", None)
-
-
-def _nbytes(module: nn.Module) -> int:
-    return sum(t.nbytes for t in (*module._parameters.values(), *module._buffers.values()) if t is not None)
+def _made(layer: Found, read: _Read) -> Made:
+    with naming("optimize", layer.names[0]):
+        packed = PackedLinear.from_quantized(*read(layer.module))
+    return Made(layer, packed, getattr(layer.module, "rms_norm", None))
 
 
 def _chosen_head(model: nn.Module, scheme: SchemeLike | None) -> list[Chosen]:
     if scheme is None:
         return []
     head = head_of(model)
-    found: list[Found] = [layer for layer in linear_layers(model, weight_of) if layer.module is head]
+    found = find_layers(
+        model, lambda module: module is head and is_linear(module), "optimize", "quantize_ on its model"
+    )
     if not found:
         raise InvalidArgumentError(
             f"optimize: the model has no float output head (got head={shown(scheme)}); leave head out"

@@ -15,6 +15,7 @@ from ..layout import pack, unpack
 from ..linear import Linear
 from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme, SchemeLike, warn_of
+from .bit_linear import BitLinear
 from .ops import Parts, layout_of, linear_of, packed
 
 __all__ = ["PackedLinear"]
@@ -77,7 +78,7 @@ class PackedLinear(nn.Module):
             scheme: a precision (``8``, ``1.58``), a name (``"ternary"``, ``"4:group(128)"``) or a :class:`bnq.Scheme`.
 
         Raises:
-            InvalidArgumentError: no such scheme, or `layer` is no ``nn.Linear``.
+            InvalidArgumentError: no such scheme, or `layer` is no ``nn.Linear``, is lazy, or a BitLinear with norm.
             UnsupportedError: another dtype or device, or so deep that sums might not fit in int32.
             BadContentError: a weight is NaN or infinite.
         """
@@ -85,6 +86,16 @@ class PackedLinear(nn.Module):
             raise InvalidArgumentError(
                 f"PackedLinear: not a linear layer (got {type(layer).__name__}, need a torch.nn.Linear); "
                 "pack its linear layers one by one"
+            )
+        if isinstance(layer, BitLinear) and layer.norm:
+            raise InvalidArgumentError(
+                "PackedLinear: has no norm (got a BitLinear with norm=True, need one without); use "
+                "convert_(nn.Sequential(layer))"
+            )
+        if nn.parameter.is_lazy(layer.weight):
+            raise InvalidArgumentError(
+                f"PackedLinear: the layer has no weights yet (got {type(layer).__name__}, need weights [N, K]); run it "
+                "once"
             )
         chosen = Scheme(scheme)
         warn_of(chosen, stacklevel=2)
@@ -115,13 +126,32 @@ class PackedLinear(nn.Module):
         made._linear()  # what is wrong with the bias or the depth is said here
         return made
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x [..., K] in f32, f16 or bf16, any strides, to y [..., N] in its dtype. Callable from many threads at once.
+    def twin(self, bias: Tensor | None) -> "PackedLinear":
+        """Another layer over the very same codes and scales: its `weight` and `scales` are this layer's tensors.
+
+        Args:
+            bias: as for :meth:`from_quantized`.
 
         Raises:
-            InvalidArgumentError: x has another depth.
+            InvalidArgumentError: a bias of another length, or one that is not finite.
+        """
+        with torch.inference_mode(False):
+            made = PackedLinear(self.in_features, self.out_features, self.scheme, bias=bias is not None)
+            made.weight, made.scales = self.weight, self.scales
+            made.bias = None if bias is None else bias.detach().to(torch.float32, copy=True)
+        made._linear()
+        return made
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  as nn.Linear names it
+        """Input [..., K] in f32, f16 or bf16, any strides, to output [..., N] in its dtype.
+
+        Callable from many threads at once.
+
+        Raises:
+            InvalidArgumentError: the input has another depth.
             UnsupportedError: another dtype or device, not dense.
         """
+        x = input
         if not isinstance(x, Tensor):
             raise InvalidArgumentError(
                 f"PackedLinear: not a tensor (got {type(x).__name__}, need a torch.Tensor); use torch.as_tensor(x)"

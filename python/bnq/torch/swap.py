@@ -1,57 +1,47 @@
-"""Which modules PackedLinear can stand for, and how it takes their place."""
+"""How another module takes a layer's place."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from torch import Tensor, nn
+from torch import nn
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs")
+from ..errors import Error
+from .layers import Found
 
-
-class Found(NamedTuple):
-    """A layer of the model that can be swapped."""
-
-    names: list[str]
-    """Every path that leads to it."""
-    module: Any
-    """With weight and bias."""
-    weight: Tensor
-    """[N, K], a view."""
-
-
-def weight_of(module: Any) -> Tensor | None:
-    """The weight as [N, K] of a layer that PackedLinear can stand for; None of any other."""
-    kind = type(module)
-    is_transposed = kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
-    if kind is not nn.Linear and not is_transposed:
-        return None
-    weight: Tensor = module.weight
-    if type(weight) not in (nn.Parameter, Tensor) or "forward" in vars(module):
-        return None
-    return weight.detach().t() if is_transposed else weight.detach()
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_is_full_backward_hook",
+)
 
 
-def linear_layers(model: nn.Module, weight_of: Callable[[Any], Tensor | None]) -> Iterator[Found]:
-    """Those of which `weight_of` gives a weight, each once, with every path to it."""
-    paths: dict[int, Found] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        weight = weight_of(module)
-        if weight is not None:
-            paths.setdefault(id(module), Found([], module, weight)).names.append(name)
-    yield from paths.values()
+def swap(model: nn.Module, layer: Found, made: nn.Module) -> None:
+    """Puts `made` wherever the layer is, in its mode, with its hooks. Fails never: what can fail comes before.
 
-
-def swap(model: nn.Module, names: list[str], made: nn.Module) -> None:
-    """Puts `made` where these paths lead to. Hooks of the layer there move to it."""
-    layer = model.get_submodule(names[0])
+    The hooks are the layer's very dicts, so that handles which the user has still remove them. Those of ``state_dict``
+    and ``load_state_dict`` stay behind: they are for keys that the layer has and `made` has not.
+    """
+    made.train(layer.module.training)
     for hooks in _HOOKS:
-        getattr(made, hooks).update(getattr(layer, hooks))
-    for name in names:
-        parent_name, _, key = name.rpartition(".")
-        parent = model.get_submodule(parent_name)
-        setattr(parent, key, made)
-        if isinstance(parent, nn.TransformerEncoderLayer):
-            parent.activation_relu_or_gelu = 0  # its fast path would take the weights and leave the layer out
+        setattr(made, hooks, getattr(layer.module, hooks))
+    for name in layer.names:
+        parent, _, key = name.rpartition(".")
+        setattr(model.get_submodule(parent), key, made)
+        _close_fast_paths(model, parent)
+
+
+@contextmanager
+def naming(verb: str, name: str) -> Iterator[None]:
+    """What bnq raises inside begins with the verb that the user called and the layer's path."""
+    try:
+        yield
+    except Error as error:
+        raise type(error)(f"{verb}: {name}: {error}; nothing was changed") from error
 
 
 def nbytes_of(model: nn.Module) -> int:
@@ -59,3 +49,14 @@ def nbytes_of(model: nn.Module) -> int:
     made = [t for t in (*model.parameters(), *model.buffers()) if not nn.parameter.is_lazy(t)]
     tensors = {t.data_ptr() or id(t): t.nbytes for t in made}
     return sum(tensors.values())
+
+
+def _close_fast_paths(model: nn.Module, path: str) -> None:
+    """torch's transformer takes the weights of its layers and leaves the layers out, or feeds them nested tensors."""
+    parts = path.split(".")
+    for count in range(len(parts) + 1):
+        module = model.get_submodule(".".join(parts[:count]))
+        if isinstance(module, nn.TransformerEncoderLayer):
+            module.activation_relu_or_gelu = 0
+        if isinstance(module, nn.TransformerEncoder):
+            module.use_nested_tensor = False

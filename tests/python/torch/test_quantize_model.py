@@ -49,8 +49,9 @@ def state_of(model: nn.Module) -> list[tuple[str, int]]:
 def test_swaps_linear_layers_and_keeps_the_rest(scheme: Any) -> None:
     model, original = Net(), Net()
     coverage = quantize_(model, scheme)
-    assert names_of(model) == ["up", "down"], "each object once"
-    assert model.again is model.up is model.twin, "shared weights stay shared"
+    assert names_of(model) == ["up", "down", "twin"], "each object once"
+    assert model.again is model.up is not model.twin
+    assert model.up.weight is model.twin.weight, "shared weights stay shared"
     assert model.lm_head.weight is model.embed.weight
     expected = bnq.Linear(bnq.quantize(original.up.weight, scheme), original.up.bias)
     x = torch.randn(3, 32)
@@ -93,7 +94,7 @@ def test_a_tied_head_is_swapped_only_by_name() -> None:
 @pytest.mark.parametrize(
     ("change", "call", "message"),
     [
-        (lambda m: quantize_(m, 8), {}, r"quantized already \(got 2 PackedLinear"),
+        (lambda m: quantize_(m, 8), {}, r"quantized already \(got 3 PackedLinear"),
         (lambda _: None, {"filter_fn": lambda *_: False}, "no layer is chosen .* up kept: filter_fn"),
         (lambda _: None, {"rules": {"nothing*": 4}}, "matches no linear layer"),
         (lambda _: None, {"scheme": 9}, "precision"),

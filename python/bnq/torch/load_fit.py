@@ -1,0 +1,92 @@
+"""Does a checkpoint fit a model? Looked at whole, before anything is changed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InvalidArgumentError
+from ..quantized_tensor import QuantizedTensor
+from .packed_linear import PackedLinear
+
+_SHOWN = 5
+
+
+def require_fit(model: nn.Module, state: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
+    """Raises InvalidArgumentError unless each tensor of the file can be written and each of the model is in the file.
+
+    Args:
+        model: into which they go.
+        state: its own tensors by name.
+        tensors: those of the file.
+    """
+    _require_writable(model, state)
+    given = {id(state[name]) for name in tensors if name in state}
+    both = [(name, tensor, state[name]) for name, tensor in tensors.items() if name in state]
+    problems = {
+        "missing in the file": [name for name, value in state.items() if id(value) not in given],
+        "not in the model": [name for name in tensors if name not in state],
+        "of another shape": [
+            f"{name} {tuple(tensor.shape)}, need {tuple(target.shape)}"
+            for name, tensor, target in both
+            if tuple(tensor.shape) != tuple(target.shape)
+        ],
+        "of another kind": [
+            f"{name} {tensor.dtype}, need {target.dtype}"
+            for name, tensor, target in both
+            if not _is_held(tensor, target.dtype)
+        ],
+    }
+    texts = [f"{len(names)} {what}: {_list(names)}" for what, names in problems.items() if names]
+    if texts:
+        raise InvalidArgumentError(f"load_: the file does not fit the model ({'; '.join(texts)}); nothing was changed")
+
+
+def _require_writable(model: nn.Module, state: Mapping[str, Any]) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, PackedLinear):
+            raise InvalidArgumentError(
+                f"load_: the model has packed layers already (got {name}, need a float model); use load_state_dict, or "
+                "load_ into a float model; nothing was changed"
+            )
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:  # also one that is in no state_dict, which would stay so
+            raise InvalidArgumentError(
+                f"load_: a tensor of the model has no memory (got {name} on the meta device, need it on the CPU); make "
+                "the model there; nothing was changed"
+            )
+    for name, tensor in state.items():
+        if (why := _why_not_writable(tensor)) is not None:
+            raise InvalidArgumentError(f"load_: cannot write into {name} (got {why}; nothing was changed")
+
+
+def _why_not_writable(tensor: Any) -> str | None:
+    if not isinstance(tensor, Tensor):
+        return f"{type(tensor).__name__}, need a tensor); set it by load_state_dict"
+    if nn.parameter.is_lazy(tensor):
+        return "a lazy parameter, need one with a shape); run the model once"
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        return f"{tensor.layout} {tensor.dtype}, need a dense tensor); make the model with one"
+    if any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)):
+        return "an expanded tensor, need one with memory for each element); clone it"
+    return None
+
+
+def _is_held(tensor: QuantizedTensor | Tensor, dtype: torch.dtype) -> bool:
+    """Is it a number of the same kind? An integer is to keep its value too; floats of all widths go into each other."""
+    if isinstance(tensor, QuantizedTensor):
+        return dtype.is_floating_point
+    if _kind(tensor.dtype) != _kind(dtype):
+        return False
+    return _kind(dtype) != "integer" or torch.equal(tensor.to(dtype).to(tensor.dtype), tensor)
+
+
+def _kind(dtype: torch.dtype) -> str:
+    if dtype.is_floating_point or dtype.is_complex:
+        return "complex" if dtype.is_complex else "float"
+    return "bool" if dtype == torch.bool else "integer"
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
