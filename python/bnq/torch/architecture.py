@@ -15,9 +15,9 @@ __all__ = ["modules_of"]
 def modules_of(folder: str, architecture: str) -> _core.ModelModules:
     """Makes the model that the folder's config names on the meta device, and looks at its modules.
 
-    Code that the folder brings along is not run. A model has a refusal when it cannot be made, when its files have other
-    names than it has (transformers renames and fuses some as it loads them), and when it has linear layers of a class of
-    its own, which no client is known to load.
+    Code that the folder brings along is not run. A model has a refusal when it cannot be made, when its files have
+    other names than it has (transformers renames and fuses some as it loads them), and when it has linear layers of a
+    class of its own, which no client is known to load.
     """
     try:
         model = _skeleton(folder, architecture)
