@@ -4,10 +4,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from ..arguments import flag
 from ..errors import InvalidArgumentError, UnsupportedError
 from ..scheme import Scheme, SchemeLike, warn_of
+from .ops import require_no_tangent
 
 __all__ = ["BitLinear"]
 
@@ -73,7 +75,7 @@ class BitLinear(nn.Linear):
         """Input [..., K] to output [..., N].
 
         Raises:
-            UnsupportedError: another dtype or device, not dense.
+            UnsupportedError: another dtype or device, not dense, or with a forward-mode tangent.
             BadContentError: NaN or infinity in a weight or in the input.
         """
         weights, tokens = self._names
@@ -82,6 +84,9 @@ class BitLinear(nn.Linear):
             raise UnsupportedError(
                 "BitLinear: not a dense tensor (got nested, need torch.strided); use tensor.to_padded_tensor(0.0)"
             )
+        if not torch.compiler.is_compiling() and forward_ad._current_level >= 0:
+            for dual in (x, self.weight):
+                require_no_tangent(dual, "BitLinear")
         if self.norm:
             x = nn.functional.rms_norm(x, (self.in_features,))
         fake_quantize = torch.ops.bnq.fake_quantize

@@ -18,8 +18,13 @@ from .coverage import KeptLayer
 Filter = Callable[[nn.Module, str], bool]
 
 _HEAD = "lm_head"  # as transformers names it
-_ATTENTION = "nn.MultiheadAttention multiplies by it without calling the layer"
-_REASONS = ((nn.Embedding, "embedding"), (nn.EmbeddingBag, "embedding"), (nn.MultiheadAttention, _ATTENTION))
+_READERS = (("MultiheadAttention", "out_proj"), ("LinearCrossEntropyLoss", "linear"))  # the second since torch 2.13
+_READ = "nn.{} reads the weight and does not call the layer"
+_REASONS = (
+    (nn.Embedding, "embedding"),
+    (nn.EmbeddingBag, "embedding"),
+    (nn.MultiheadAttention, _READ.format("MultiheadAttention")),
+)
 _CURES = (
     (WeightNorm, "torch.nn.utils.remove_weight_norm"),
     (SpectralNorm, "torch.nn.utils.remove_spectral_norm"),
@@ -118,7 +123,7 @@ def kept_layers(model: nn.Module, reasons: dict[int, str]) -> Iterator[KeptLayer
             seen.add(id(parameter))
             name = path if key == "weight" else f"{path}.{key}".lstrip(".")
             layer = _computed(model, path, module)
-            why = reasons.get(id(layer)) or (_ATTENTION if id(layer) in unused else _why(layer, parameter))
+            why = reasons.get(id(layer)) or unused.get(id(layer)) or _why(layer, parameter)
             yield KeptLayer(name, why, parameter.numel(), parameter.nbytes)
 
 
@@ -137,9 +142,14 @@ def _is_conv1d(module: object) -> bool:
     return kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
 
 
-def _not_called(model: nn.Module) -> set[int]:
-    """Ids of layers whose weights another module reads, so that a successor would never be called."""
-    return {id(module.out_proj) for module in model.modules() if isinstance(module, nn.MultiheadAttention)}
+def _not_called(model: nn.Module) -> dict[int, str]:
+    """By id the layers whose weights the module around them reads, so that a successor would never be called."""
+    return {
+        id(getattr(module, child)): _READ.format(owner)
+        for module in model.modules()
+        for owner, child in _READERS
+        if isinstance(module, getattr(nn, owner, ()))
+    }
 
 
 def _computed(model: nn.Module, path: str, module: nn.Module) -> nn.Module:

@@ -96,9 +96,9 @@ class _Stored:
 
 
 def _is_same(a: Any, b: Any) -> bool:
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return a is b or (a.dtype == b.dtype and torch.equal(a, b))
-    return bool(a == b)
+    if a is b or not (isinstance(a, Tensor) and isinstance(b, Tensor)):
+        return a is b or bool(a == b)
+    return a.dtype == b.dtype and torch.equal(a, b)
 
 
 def _packed(layers: list[Found], stored: _Stored) -> list[tuple[Found, PackedLinear]]:

@@ -213,7 +213,7 @@ def _why_nothing(model: nn.Module, found: list[Found], choose: _Chooser) -> str:
 def _packed(chosen: Chosen, verb: str, tied: Tied) -> PackedLinear:
     (names, module), scheme = chosen
     with naming(verb, names[0]):
-        key = id(module.weight), str(scheme)
+        key = id(module.weight), type(module), str(scheme)  # another type may read it transposed
         return tied.layer(key, lambda: quantize_as(weight_of(module), scheme, "weight"), module.bias)
 
 

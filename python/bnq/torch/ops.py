@@ -17,6 +17,7 @@ from weakref import ReferenceType, ref
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from ..errors import UnsupportedError
 from ..layout import Layout, PackedTensor, layouts, unpack
@@ -73,6 +74,15 @@ def packed(weight: Tensor, scales: Tensor, scheme: str, shape: Sequence[int]) ->
     return PackedTensor.from_parts(
         weight, scales, layout=layout_of(kind, shape), scheme=kind, shape=tuple(shape), dtype="f32"
     )
+
+
+def require_no_tangent(x: Tensor, where: str) -> None:
+    """Raises UnsupportedError for a dual tensor: torch would drop its tangent in silence."""
+    if forward_ad.unpack_dual(x).tangent is not None:  # type: ignore[no-untyped-call]
+        raise UnsupportedError(
+            f"{where}: has no forward-mode derivative (got a dual tensor, need a plain one); use reverse mode: "
+            "torch.autograd.grad, torch.func.jacrev"
+        )
 
 
 _lock = Lock()

@@ -16,7 +16,7 @@ from ..linear import Linear
 from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme, SchemeLike, warn_of
 from .bit_linear import BitLinear
-from .ops import Parts, layout_of, linear_of, packed
+from .ops import Parts, layout_of, linear_of, packed, require_no_tangent
 
 __all__ = ["PackedLinear"]
 
@@ -168,7 +168,7 @@ class PackedLinear(nn.Module):
             if y is not None:
                 return y
         if not torch.compiler.is_compiling() and forward_ad._current_level >= 0:
-            _require_no_tangent(x)
+            require_no_tangent(x, "PackedLinear")
         if x.is_nested:
             raise UnsupportedError(
                 "PackedLinear: not a dense tensor (got nested, need torch.strided); use tensor.to_padded_tensor(0.0)"
@@ -247,7 +247,8 @@ class PackedLinear(nn.Module):
             )
         text = state_dict.get(prefix + "scheme_text")
         if isinstance(text, Tensor) and text.device.type != "meta":
-            name = bytes(text.tolist()).decode(errors="replace")
+            is_text = text.dtype == torch.uint8 and text.dim() == 1
+            name = bytes(text.tolist()).decode(errors="replace") if is_text else f"{text.dtype} {tuple(text.shape)}"
             if name != self._scheme_name:
                 messages.append(
                     f"PackedLinear: {where} is of another scheme (got {shown(name)}, need "
@@ -263,11 +264,3 @@ class PackedLinear(nn.Module):
 def _own(part: Any) -> Tensor:
     """A copy of a tensor of any framework."""
     return part.clone() if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
-
-
-def _require_no_tangent(x: Tensor) -> None:
-    if forward_ad.unpack_dual(x).tangent is not None:  # type: ignore[no-untyped-call]
-        raise UnsupportedError(
-            "PackedLinear: has no forward-mode derivative (got a dual tensor, need a plain one); use reverse mode: "
-            "torch.autograd.grad, torch.func.jacrev"
-        )

@@ -49,7 +49,8 @@ def prepare_qat_(
     made = [(layer, BitLinear.from_linear(layer.module, scheme, norm=norm)) for layer in found if is_wanted(layer)]
     if not made:
         raise InvalidArgumentError(
-            "prepare_qat_: no layer is chosen (need torch.nn.Linear that filter_fn takes)" + _why_none(model, found)
+            "prepare_qat_: no layer is chosen (need torch.nn.Linear that filter_fn takes)"
+            + _why_none(model, found, filter_fn)
         )
     for layer, bit_linear in made:
         swap(model, layer, bit_linear)
@@ -82,8 +83,9 @@ def convert_(model: nn.Module) -> Coverage:
     return swap_all(model, [Made(*row) for row in zip(found, packed, norms, strict=True)], {})
 
 
-def _why_none(model: nn.Module, found: list[Found]) -> str:
-    return f"; {found[0].names[0]} is kept: filter_fn, or output head" if found else first_kept(model)
+def _why_none(model: nn.Module, found: list[Found], filter_fn: Filter | None) -> str:
+    why = "output head" if filter_fn is None else "filter_fn"
+    return f"; {found[0].names[0]} is kept: {why}" if found else first_kept(model)
 
 
 def _norm(layer: BitLinear) -> nn.Module | None:

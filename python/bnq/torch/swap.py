@@ -31,7 +31,7 @@ def swap(model: nn.Module, layer: Found, made: nn.Module) -> None:
         setattr(made, hooks, getattr(layer.module, hooks))
     for name in layer.names:
         parent, _, key = name.rpartition(".")
-        setattr(model.get_submodule(parent), key, made)
+        model.get_submodule(parent)._modules[key] = made  # by no __setattr__, which may have a mind of its own
         _close_fast_paths(model, parent)
 
 

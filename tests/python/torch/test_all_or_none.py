@@ -149,6 +149,31 @@ def test_errors_name_the_verb_and_the_layer(verb: str) -> None:
     refused(model, VERBS[verb], rf"^{verb}: 1: .*NaN.*nothing was changed$")
 
 
+def test_a_parent_that_takes_no_other_layers_gets_them_all() -> None:
+    class Strict(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "second" and not isinstance(value, nn.Linear):
+                raise TypeError(name)
+            super().__setattr__(name, value)
+
+    model = Strict()
+    quantize_(model, 8)
+    assert isinstance(model.first, PackedLinear)
+    assert isinstance(model.second, PackedLinear)
+
+
+def test_a_state_whose_scheme_is_no_text_is_refused_in_words() -> None:
+    layer = PackedLinear.from_linear(nn.Linear(4, 4), 8)
+    state = layer.state_dict()
+    for wrong in (state["scheme_text"].float(), state["scheme_text"][None]):
+        with pytest.raises(RuntimeError, match="of another scheme"):
+            layer.load_state_dict(state | {"scheme_text": wrong})
+
+
 def test_a_norm_is_not_left_out() -> None:
     with pytest.raises(bnq.InvalidArgumentError, match="has no norm"):
         PackedLinear.from_linear(BitLinear(4, 4, norm=True), "ternary")

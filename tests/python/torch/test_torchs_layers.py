@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 
 import bnq
 from bnq.torch import BitLinear, PackedLinear, convert_, load_, prepare_qat_, quantize_
@@ -81,6 +82,15 @@ def test_attention_keeps_the_layer_that_it_never_calls(plain: bool) -> None:
     model["attention"](x, x, x)
 
 
+@pytest.mark.skipif(not hasattr(nn, "LinearCrossEntropyLoss"), reason="since torch 2.13")
+def test_a_loss_keeps_the_layer_that_it_never_calls() -> None:
+    model = nn.ModuleDict({"loss": nn.LinearCrossEntropyLoss(8, 4), "after": linear()})
+    coverage = quantize_(model, 8)
+    assert [layer.name for layer in coverage.layers] == ["after"]
+    assert "LinearCrossEntropyLoss" in coverage.kept[0].reason
+    model["loss"](torch.randn(3, 8), torch.tensor([0, 1, 2]))
+
+
 def test_kept_layers_have_the_reason_that_is_true() -> None:
     model = nn.Sequential(BitLinear(8, 8), linear())
     assert [layer.reason for layer in quantize_(model).kept] == ["a BitLinear, which convert_ packs"]
@@ -92,7 +102,7 @@ def swapped(model: nn.Module, verb: str, tmp_path: Any) -> None:
     if verb == "quantize_":
         quantize_(model, 8)
     elif verb == "load_":
-        low = {n: bnq.quantize(t, 8) if "linear" in n and t.dim() == 2 else t for n, t in model.state_dict().items()}
+        low = {n: bnq.quantize(t, 8) if t.dim() == 2 else t for n, t in model.state_dict().items()}
         bnq.save(tmp_path / "small.safetensors", low)
         load_(model, tmp_path / "small.safetensors")
     else:
@@ -115,6 +125,15 @@ def test_torchs_encoder_feeds_no_nested_tensors(verb: str, tmp_path: Any) -> Non
         after = encoder(x, src_key_padding_mask=padding)
         assert "norm" in verb or (after - before)[~padding].abs().max() < 0.1
         assert encoder.layers[1].linear2(x.new_ones(1, 32)).isfinite().all()
+
+
+def test_forward_mode_is_refused_not_dropped() -> None:
+    x, layer = torch.randn(2, 8), BitLinear(8, 8)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(x, x)  # type: ignore[no-untyped-call]
+        with pytest.raises(bnq.UnsupportedError, match="BitLinear: has no forward-mode derivative"):
+            layer(dual)
+        assert layer(x).shape == (2, 8)
 
 
 def test_nested_tensors_are_refused_in_words() -> None:
