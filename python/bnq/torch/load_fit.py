@@ -50,20 +50,22 @@ def _require_writable(model: nn.Module, state: Mapping[str, Any]) -> None:
                 f"load_: the model has packed layers already (got {name}, need a float model); use load_state_dict, or "
                 "load_ into a float model; nothing was changed"
             )
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+    own = dict((*model.named_parameters(), *model.named_buffers()))
+    for name, tensor in own.items():
         if tensor.is_meta:  # also one that is in no state_dict, which would stay so
             raise InvalidArgumentError(
                 f"load_: a tensor of the model has no memory (got {name} on the meta device, need it on the CPU); make "
                 "the model there; nothing was changed"
             )
+    ids = {id(tensor) for tensor in own.values()}
     for name, tensor in state.items():
-        if (why := _why_not_writable(tensor)) is not None:
+        if (why := _why_not_writable(tensor, id(tensor) in ids)) is not None:
             raise InvalidArgumentError(f"load_: cannot write into {name} (got {why}; nothing was changed")
 
 
-def _why_not_writable(tensor: Any) -> str | None:
-    if not isinstance(tensor, Tensor):
-        return f"{type(tensor).__name__}, need a tensor); set it by load_state_dict"
+def _why_not_writable(tensor: Any, is_own: bool) -> str | None:
+    if not is_own:  # get_extra_state or a hook gave it, and what is written into it may be lost
+        return f"{type(tensor).__name__} that state_dict makes, need a parameter or buffer); use load_state_dict"
     if nn.parameter.is_lazy(tensor):
         return "a lazy parameter, need one with a shape); run the model once"
     if tensor.layout is not torch.strided or tensor.is_quantized:

@@ -64,8 +64,8 @@ class PackedLinear(nn.Module):
         layout, handle = layout_of(self.scheme, shape)._handle, self.scheme._handle
         data = torch.zeros(layout.storage_shape(handle, shape), dtype=TORCH.new((0,), layout.storage_dtype)[0].dtype)
         self.register_buffer("weight", data.view(torch.uint8))
-        self.register_buffer("scales", torch.full(handle.scales_shape(shape), torch.nan))
-        self.register_buffer("bias", torch.zeros(out_features) if bias else None)
+        self.register_buffer("scales", torch.full(handle.scales_shape(shape), torch.nan, dtype=torch.float32))
+        self.register_buffer("bias", torch.zeros(out_features, dtype=torch.float32) if bias else None)
         self.register_buffer("scheme_text", torch.tensor(list(self._scheme_name.encode()), dtype=torch.uint8))
         self._made = None
 
@@ -117,7 +117,7 @@ class PackedLinear(nn.Module):
         if len(q.shape) != 2:
             raise UnsupportedError(f"PackedLinear: weights of two axes are needed (got {q.shape}, need [N, K])")
         outputs, depth = q.shape
-        with torch.inference_mode(False):  # buffers whose writes are counted
+        with torch.inference_mode(False), torch.device("cpu"):  # buffers whose writes are counted
             p = pack(q)
             data, scales = _own(p.data), _own(p.scales)
             made = cls(depth, outputs, q.scheme, bias=bias is not None)
@@ -135,7 +135,7 @@ class PackedLinear(nn.Module):
         Raises:
             InvalidArgumentError: a bias of another length, or one that is not finite.
         """
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), torch.device("cpu"):
             made = PackedLinear(self.in_features, self.out_features, self.scheme, bias=bias is not None)
             made.weight, made.scales = self.weight, self.scales
             made.bias = None if bias is None else bias.detach().to(torch.float32, copy=True)

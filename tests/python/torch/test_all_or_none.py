@@ -96,6 +96,20 @@ def test_load_refuses_what_cannot_be_written(tmp_path: Path) -> None:
         loaded(lazy, tmp_path)
 
 
+@pytest.mark.parametrize("extra", [torch.ones(2), {"step": 1}])
+def test_load_refuses_what_state_dict_makes(extra: Any, tmp_path: Path) -> None:
+    """A tensor that get_extra_state gives is a copy: what is written into it is lost."""
+
+    class Extra(Net):
+        def get_extra_state(self) -> Any:
+            return extra
+
+        def set_extra_state(self, state: Any) -> None: ...
+
+    with pytest.raises(bnq.InvalidArgumentError, match=r"_extra_state .*load_state_dict; nothing was changed"):
+        loaded(Extra(), tmp_path, _extra_state=torch.zeros(2))
+
+
 @pytest.mark.parametrize("outside", [True, False])
 def test_load_writes_into_inference_tensors(outside: bool, tmp_path: Path) -> None:
     with torch.inference_mode(outside):

@@ -169,6 +169,21 @@ def test_another_memory_of_a_buffer_counts(packed: PackedLinear) -> None:
     assert torch.equal(packed(x), copy.deepcopy(packed)(x))
 
 
+def test_buffers_do_not_follow_torchs_defaults() -> None:
+    layer = nn.Linear(8, 4)
+    torch.set_default_dtype(torch.float64)
+    try:
+        fresh = PackedLinear(8, 4, 8)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with torch.device("meta"):
+        made = PackedLinear.from_linear(layer, 8)
+    assert not any(buffer.is_meta for buffer in made.buffers())
+    fresh.load_state_dict(made.state_dict())
+    x = torch.randn(2, 8)
+    assert torch.equal(fresh(x), made(x))
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own
 def test_forward_mode_derivatives_are_refused(packed: PackedLinear) -> None:
     x = torch.randn(3, packed.in_features)

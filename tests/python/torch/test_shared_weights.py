@@ -119,6 +119,19 @@ def test_layers_with_other_biases_do_not_repack_each_other(monkeypatch: pytest.M
     assert not made
 
 
+def test_a_weight_that_another_layer_reads_transposed_is_packed_twice() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.weight + self.bias
+
+    conv1d = type("Conv1D", (nn.Module,), {"__module__": "transformers.pytorch_utils", "forward": forward})
+    model: Any = nn.ModuleDict({"a": nn.Linear(32, 32), "b": conv1d()})
+    model["b"].weight, model["b"].bias = model["a"].weight, model["a"].bias
+    weight = model["a"].weight.detach()
+    quantize_(model, 8)
+    for layer, expected in ((model["a"], weight), (model["b"], weight.t())):
+        assert torch.equal(layer.dequantize(), bnq.quantize(expected, 8).dequantize())
+
+
 def test_convert_shares_too() -> None:
     model = Tied()
     prepare_qat_(model, "8")
