@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -128,6 +129,20 @@ def test_a_layer_at_two_paths_is_swapped_at_both_with_its_hooks_and_mode() -> No
     handle.remove()
     model["first"](x)
     assert len(seen) == 1
+
+
+def test_layers_without_weights_of_their_own_are_refused_in_words() -> None:
+    computed = torch.nn.Sequential(torch.nn.utils.weight_norm(auto_bit_linear()))
+    with pytest.raises(bnq.InvalidArgumentError, match=r"no low-bit layer.*remove_weight_norm first"):
+        optimize(computed)
+    offline = auto_bit_linear().to("meta")
+    offline.online_quant = False
+    with pytest.raises(bnq.UnsupportedError, match=r"^optimize: 0: .*meta device.*nothing was changed"):
+        optimize(torch.nn.Sequential(offline))
+    unscaled: Any = torch.nn.Linear(8, 8)
+    unscaled.quantization_scheme = SimpleNamespace(weights=SimpleNamespace(symmetric=True))
+    with pytest.raises(bnq.InvalidArgumentError, match="no low-bit layer"):
+        optimize(torch.nn.Sequential(unscaled))
 
 
 def test_a_layer_that_nothing_holds_is_refused() -> None:

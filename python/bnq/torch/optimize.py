@@ -12,7 +12,7 @@ from ..layout import PackedTensor, unpack
 from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme, SchemeLike
 from .coverage import Coverage
-from .layers import Found, find_layers, head_of, is_linear
+from .layers import Found, find_layers, first_kept, head_of, is_linear
 from .model import Chosen, Made, pack_all, swap_all
 from .packed_linear import PackedLinear
 from .swap import naming
@@ -50,7 +50,7 @@ def optimize(model: nn.Module, *, head: SchemeLike | None = None) -> Coverage:
     if not layers:
         raise InvalidArgumentError(
             "optimize: the model has no low-bit layer that bnq knows (need BitLinear or AutoBitLinear of transformers, "
-            "or int8 layers of compressed-tensors); quantize_ makes float layers low-bit"
+            f"or int8 layers of compressed-tensors); quantize_ makes float layers low-bit{first_kept(model)}"
         )
     chosen = _chosen_head(model, head)
     made = [_made(layer, read) for layer in layers if (read := _reader_of(layer.module))]
@@ -62,11 +62,12 @@ _Read = Callable[[Any], tuple[QuantizedTensor, Tensor | None]]
 
 
 def _reader_of(module: Any) -> _Read | None:
-    kind = type(module)
+    kind, own = type(module), module._parameters
     if kind.__module__ == _BITNET:
-        return _READERS.get(kind.__name__)
+        is_computed = isinstance(module, nn.Linear) and own.get("weight") is None  # as weight_norm does it
+        return None if is_computed else _READERS.get(kind.__name__)
     has_scheme = getattr(getattr(module, "quantization_scheme", None), "weights", None) is not None
-    return _read_compressed if has_scheme and isinstance(module, nn.Linear) else None
+    return _read_compressed if has_scheme and isinstance(module, nn.Linear) and "weight_scale" in own else None
 
 
 def _read_bit_linear(layer: Any) -> tuple[QuantizedTensor, Tensor | None]:
@@ -109,6 +110,8 @@ _READERS: Mapping[str, _Read] = {"BitLinear": _read_bit_linear, "AutoBitLinear":
 
 def _made(layer: Found, read: _Read) -> Made:
     with naming("optimize", layer.names[0]):
+        if any(tensor.is_meta for tensor in (*layer.module.parameters(), *layer.module.buffers())):
+            raise UnsupportedError("it has no weights (got a tensor on the meta device, need the CPU); load them first")
         packed = PackedLinear.from_quantized(*read(layer.module))
     return Made(layer, packed, getattr(layer.module, "rms_norm", None))
 
