@@ -59,6 +59,26 @@ struct QuantizeOptions {
 /// for a broken folder.
 [[nodiscard]] BNQ_EXPORT std::string unlisted_architecture(const std::filesystem::path& folder);
 
+/// A tensor of a model, as far as the form of its folder depends on it.
+struct ModelTensor {
+  std::string name = {};
+  Shape shape = {};
+  std::optional<Scheme> scheme = {};  ///< empty: stays as it is
+};
+
+/// How a folder tells its client, plain transformers, what it holds (docs/formats/folder.rst).
+struct ClientForm {
+  std::string name = {};          ///< "compressed-tensors int-quantized"; empty: bnq only, or nothing is quantized
+  std::string why_bnq_only = {};  ///< empty when a client loads the folder
+  std::string quantization_config = {};  ///< JSON, for config.json
+  bool inverse_scales = false;           ///< the file has to hold 1 / scale
+};
+
+/// The form of a folder with this config.json (its text) for a model with these tensors. For writers of their own:
+/// `quantize_checkpoint` does all that by itself. Throws `bad_content` when the text is no config.
+[[nodiscard]] BNQ_EXPORT ClientForm client_form(const std::string& config, const std::vector<ModelTensor>& tensors,
+                                                const std::optional<ModelModules>& modules);
+
 /// What will be done with one tensor, and why.
 struct PlannedTensor {
   std::string name = {};

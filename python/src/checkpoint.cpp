@@ -41,6 +41,22 @@ void bind_plan(nb::module_& m) {
       .def_ro("file_bytes_out", &Plan::file_bytes_out);
 }
 
+void bind_client_form(nb::module_& m) {
+  nb::class_<ClientForm>(m, "ClientForm")
+      .def_ro("name", &ClientForm::name)
+      .def_ro("why_bnq_only", &ClientForm::why_bnq_only)
+      .def_ro("quantization_config", &ClientForm::quantization_config)
+      .def_ro("inverse_scales", &ClientForm::inverse_scales);
+  nb::class_<ModelTensor>(m, "ModelTensor")
+      .def(
+          "__init__",
+          [](ModelTensor* self, std::string name, Shape shape, std::optional<Scheme> scheme) {
+            new (self) ModelTensor{std::move(name), std::move(shape), std::move(scheme)};
+          },
+          nb::arg("name"), nb::arg("shape"), nb::arg("scheme").none());
+  m.def("client_form", &client_form, nb::arg("config"), nb::arg("tensors"), nb::arg("modules").none());
+}
+
 void bind_dequantize(nb::module_& m) {
   nb::class_<DequantizeOptions>(m, "DequantizeOptions")
       .def(
@@ -113,6 +129,7 @@ DequantizeResult dequantize_file(const Path& in, const Path& out, DequantizeOpti
 void bind_checkpoint(nb::module_& m) {
   bind_plan(m);
   bind_options(m);
+  bind_client_form(m);
   bind_dequantize(m);
   m.def("unlisted_architecture", &unlisted_architecture, ReleaseGil(), nb::arg("folder"));
   m.def("plan_checkpoint", &plan_checkpoint, ReleaseGil(), nb::arg("path"), nb::arg("options"));

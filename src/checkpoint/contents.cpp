@@ -31,7 +31,7 @@ void add_forms(Contents& contents, std::unordered_set<std::string>& taken, const
 void add_shard(Contents& contents, std::unordered_set<std::string>& taken, const Source& source, const Reader& shard) {
   Stated stated = read_metadata(shard);
   if (!stated.version.empty()) contents.maker = "bnq " + stated.version;
-  for (const FileForm& form : stated.forms) require_parts(shard, form);
+  for (const FileForm& form : stated.forms) require_parts(source, form);
   add_forms(contents, taken, source, std::move(stated.forms));
 }
 

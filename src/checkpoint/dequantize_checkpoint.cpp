@@ -57,9 +57,9 @@ std::uint64_t stored_bytes(const FileForm& form) {
 }
 
 /// Returns how many values were held at the largest finite number of `dtype`.
-std::int64_t write_dequantized(const Reader& reader, safetensors::Writer& writer, const FileForm& form, DType dtype) {
+std::int64_t write_dequantized(const Source& source, safetensors::Writer& writer, const FileForm& form, DType dtype) {
   Tensor values(dtype, form.shape);
-  const std::int64_t held = dequantize_into(detail::read_quantized(reader, form), values.mutable_view());
+  const std::int64_t held = dequantize_into(detail::read_quantized(source, form), values.mutable_view());
   writer.write(form.name, std::as_const(values).bytes());
   return held;
 }
@@ -105,8 +105,7 @@ class Dequantizer {
       writer.write(item.entry.name, reader.bytes(item.entry));
       counter_.add(item.entry.nbytes);
     } else {
-      const Reader& reader = source_.shard_of(item.form->codes_name());
-      result.saturated_values += write_dequantized(reader, writer, *item.form, item.entry.dtype);
+      result.saturated_values += write_dequantized(source_, writer, *item.form, item.entry.dtype);
       counter_.add(stored_bytes(*item.form));
     }
   }

@@ -97,12 +97,12 @@ InspectedTensor inspect_plain(const Reader& reader, const Entry& entry) {
   return tensor;
 }
 
-InspectedTensor inspect_quantized(const Reader& reader, const FileForm& form) {
+InspectedTensor inspect_quantized(const detail::Source& source, const FileForm& form) {
   InspectedTensor tensor{.name = form.name, .dtype = form.dtype, .shape = form.shape};
   tensor.scheme = form.scheme;
   tensor.layout = form.layout;
   for (const Entry& part : form.parts()) tensor.nbytes += part.nbytes;
-  const Tensor values = dequantize(detail::read_quantized(reader, form), DType::f32);
+  const Tensor values = dequantize(detail::read_quantized(source, form), DType::f32);
   fill_in(tensor, look_at(values.view()), values.elements());
   return tensor;
 }
@@ -120,7 +120,7 @@ Inspection inspect_checkpoint(const std::filesystem::path& path, const Progress&
     inspection.tensors.push_back(std::move(tensor));
   };
   for (const FileForm& form : contents.quantized) {
-    add(inspect_quantized(source.shard_of(form.codes_name()), form));
+    add(inspect_quantized(source, form));
   }
   for (const auto& [name, entry] : contents.plain) add(inspect_plain(source.shard_of(name), entry));
   std::ranges::sort(inspection.tensors, {}, &InspectedTensor::name);

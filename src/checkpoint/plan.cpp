@@ -48,19 +48,15 @@ void keep_refused(Work& work, Decision& decision, const Entry& entry) {
   work.plan.warnings.push_back("'" + printable(entry.name) + "' stays float: " + refusal);
 }
 
-std::vector<ClientTensor> client_tensors(const Work& work, const Architecture* architecture) {
-  std::vector<ClientTensor> tensors;
-  for (const PlannedTensor& t : work.plan.tensors) {
-    const Role role = architecture == nullptr ? Role::other : role_of(*architecture, t.name);
-    const bool has_bias = work.source.find(std::string(module_of(t.name)) + ".bias") != nullptr;
-    tensors.push_back({t.name, role, t.shape, t.scheme, has_bias});
-  }
+std::vector<ModelTensor> model_tensors(const Plan& plan) {
+  std::vector<ModelTensor> tensors;
+  for (const PlannedTensor& t : plan.tensors) tensors.push_back({t.name, t.shape, t.scheme});
   return tensors;
 }
 
 /// Which client loads the folder, and what config.json says for it.
 void choose_client(Work& work, const ModelConfig& config, const FolderArchitecture& architecture) {
-  const ClientForm client = client_form(config, architecture, client_tensors(work, architecture.get()));
+  const ClientForm client = client_form(config, architecture, model_tensors(work.plan));
   work.plan.client = client.name;
   if (!client.why_bnq_only.empty()) {
     const std::string what = "only bnq will read this folder, not transformers: " + client.why_bnq_only;
@@ -171,6 +167,12 @@ Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) 
 std::string unlisted_architecture(const std::filesystem::path& folder) {
   const std::string name = detail::config_of(detail::Source(folder)).architecture;
   return detail::find_architecture(name) == nullptr ? name : "";
+}
+
+ClientForm client_form(const std::string& config, const std::vector<ModelTensor>& tensors,
+                       const std::optional<ModelModules>& modules) {
+  const detail::ModelConfig parsed = detail::parse_model_config("config", config);
+  return detail::client_form(parsed, detail::FolderArchitecture(parsed.architecture, modules), tensors);
 }
 
 Plan plan_checkpoint(const std::filesystem::path& in, const QuantizeOptions& options) {

@@ -67,7 +67,7 @@ std::map<std::string, StoredTensor> load(const std::filesystem::path& path, Scal
   const detail::Contents contents = detail::contents_of(source, convention);
   std::map<std::string, StoredTensor> tensors;
   for (const FileForm& form : contents.quantized) {
-    tensors.emplace(form.name, detail::read_quantized(source.shard_of(form.codes_name()), form));
+    tensors.emplace(form.name, detail::read_quantized(source, form));
   }
   for (const auto& [name, entry] : contents.plain) tensors.emplace(name, copy_of(source.shard_of(name), entry));
   return tensors;

@@ -54,7 +54,7 @@ void require_floats(const Source& original) {
                                         .cure = "swap the two"});
 }
 
-VerifiedTensor verify_quantized(const Reader& original, const Entry& entry, const Reader& quantized,
+VerifiedTensor verify_quantized(const Reader& original, const Entry& entry, const Source& quantized,
                                 const FileForm& form, bool is_foreign) {
   VerifiedTensor tensor{.name = entry.name, .scheme = form.scheme, .bytes_before = entry.nbytes};
   for (const Entry& part : form.parts()) tensor.bytes_after += part.nbytes;
@@ -103,8 +103,7 @@ Verification verify_checkpoint(const std::filesystem::path& original_path, const
     const FileForm* const form = contents.find_quantized(entry.name);
     const auto copy = contents.plain.find(entry.name);
     if (form != nullptr) {
-      v.tensors.push_back(
-          verify_quantized(shard, entry, quantized.shard_of(form->codes_name()), *form, contents.is_foreign));
+      v.tensors.push_back(verify_quantized(shard, entry, quantized, *form, contents.is_foreign));
       const auto& report = v.tensors.back().report;
       v.tensors.back().gate_missed = report && misses(gates, *report);
     } else if (copy != contents.plain.end()) {

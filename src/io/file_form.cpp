@@ -12,14 +12,19 @@ namespace bnq::detail {
 namespace {
 
 using safetensors::Entry;
-using safetensors::Reader;
 
 std::string described(DType dtype, const Shape& shape) { return std::string(name(dtype)) + " " + to_string(shape); }
 
-/// The entry `need` of the file, if it is there as the form says.
-std::span<const std::byte> part_bytes(const Reader& reader, const FileForm& form, const Entry& need) {
-  const Entry* const entry = reader.find(need.name);
-  const std::string where = in_file(reader.path(), form.name);
+/// The shard with the codes, if they are there, and the tensor.
+std::string where_of(const Source& source, const FileForm& form) {
+  const std::string codes = form.codes_name();
+  return in_file(source.find(codes) == nullptr ? source.path() : source.shard_of(codes).path(), form.name);
+}
+
+/// The entry `need` of the files, if it is there as the form says.
+std::span<const std::byte> part_bytes(const Source& source, const FileForm& form, const Entry& need) {
+  const Entry* const entry = source.find(need.name);
+  const std::string where = where_of(source, form);
   if (entry == nullptr) {
     fail(ErrorKind::bad_content, {.where = where,
                                   .what = "a part is missing",
@@ -32,7 +37,7 @@ std::span<const std::byte> part_bytes(const Reader& reader, const FileForm& form
                                   .got = described(entry->dtype, entry->shape),
                                   .need = described(need.dtype, need.shape)});
   }
-  return reader.bytes(*entry);
+  return source.shard_of(need.name).bytes(*entry);
 }
 
 /// The stored scales, widened.
@@ -52,9 +57,9 @@ float inverse_of(const FileForm& form) {
 }
 
 /// The scale of which a client's form holds the reciprocal: the metadata's, or its own reciprocal where that has none.
-float scale_from_inverse(const Reader& reader, const FileForm& form, float stored) {
+float scale_from_inverse(const Source& source, const FileForm& form, float stored) {
   const auto refuse = [&](const char* what, std::string need) {
-    fail(ErrorKind::bad_content, {.where = in_file(reader.path(), form.name),
+    fail(ErrorKind::bad_content, {.where = where_of(source, form),
                                   .what = "'" + printable(form.scales_name()) + "' " + what,
                                   .got = std::to_string(stored),
                                   .need = std::move(need)});
@@ -70,11 +75,11 @@ float scale_from_inverse(const Reader& reader, const FileForm& form, float store
 
 /// Runs `read`; what the data did wrong is reported as bad content of this file and tensor.
 template <typename Read>
-auto blaming_file(const Reader& reader, const FileForm& form, const Read& read) {
+auto blaming_file(const Source& source, const FileForm& form, const Read& read) {
   try {
     return read();
   } catch (const Error& error) {
-    throw Error(ErrorKind::bad_content, in_file(reader.path(), form.name) + ": " + error.what());
+    throw Error(ErrorKind::bad_content, where_of(source, form) + ": " + error.what());
   }
 }
 
@@ -102,8 +107,8 @@ FileForm file_form(std::string name, const Scheme& scheme, DType dtype, Shape sh
                                 .what = "no layout holds " + scheme.to_string() + " " + to_string(shape)});
 }
 
-void require_parts(const Reader& reader, const FileForm& form) {
-  for (const Entry& part : form.parts()) (void)part_bytes(reader, form, part);
+void require_parts(const Source& source, const FileForm& form) {
+  for (const Entry& part : form.parts()) (void)part_bytes(source, form, part);
 }
 
 void write_tensor(safetensors::Writer& writer, FileForm& form, const PackedTensor& packed) {
@@ -118,31 +123,32 @@ void write_tensor(safetensors::Writer& writer, FileForm& form, const PackedTenso
   if (form.states_shape()) writer.write(form.shape_name(), std::as_bytes(std::span(form.shape)));
 }
 
-PackedTensor read_tensor(const Reader& reader, const FileForm& form) {
+PackedTensor read_tensor(const Source& source, const FileForm& form) {
   const std::vector<Entry> parts = form.parts();
-  const auto codes = part_bytes(reader, form, parts[0]);
-  Tensor scales = scales_of(parts[1], part_bytes(reader, form, parts[1]));
+  const auto codes = part_bytes(source, form, parts[0]);
+  Tensor scales = scales_of(parts[1], part_bytes(source, form, parts[1]));
   if (form.has_inverse_scale) {
     float& scale = scales.data<float>().front();
-    scale = scale_from_inverse(reader, form, scale);
+    scale = scale_from_inverse(source, form, scale);
   }
   if (form.states_shape()) {
-    const auto stated = part_bytes(reader, form, parts[2]);
+    const auto stated = part_bytes(source, form, parts[2]);
     const auto need = std::as_bytes(std::span(form.shape));
     if (std::memcmp(stated.data(), need.data(), need.size()) != 0) {
-      fail(ErrorKind::bad_content, {.where = in_file(reader.path(), form.name),
+      fail(ErrorKind::bad_content, {.where = where_of(source, form),
                                     .what = "'" + printable(form.shape_name()) + "' states another shape",
                                     .need = to_string(form.shape)});
     }
   }
-  return blaming_file(reader, form, [&] {
-    return PackedTensor(form.layout, form.scheme, form.dtype, form.shape, codes, reader.owner(), std::move(scales));
+  return blaming_file(source, form, [&] {
+    return PackedTensor(form.layout, form.scheme, form.dtype, form.shape, codes,
+                        source.shard_of(form.codes_name()).owner(), std::move(scales));
   });
 }
 
-QuantizedTensor read_quantized(const Reader& reader, const FileForm& form) {
-  const PackedTensor packed = read_tensor(reader, form);
-  return blaming_file(reader, form, [&] { return unpack(packed); });
+QuantizedTensor read_quantized(const Source& source, const FileForm& form) {
+  const PackedTensor packed = read_tensor(source, form);
+  return blaming_file(source, form, [&] { return unpack(packed); });
 }
 
 std::string in_file(const std::filesystem::path& path, const std::string& name) {

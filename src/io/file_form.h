@@ -3,6 +3,7 @@
 #include <bnq/layout.h>
 #include <bnq/safetensors.h>
 
+#include "io/source.h"
 #include "layout/layout_row.h"
 
 #include <filesystem>
@@ -36,18 +37,19 @@ struct FileForm {
 [[nodiscard]] FileForm file_form(std::string name, const Scheme& scheme, DType dtype, Shape shape);
 
 /// Throws `bad_content` naming file and tensor when a part is missing or has another dtype or shape than the form says.
-/// Looks at the header only: no size that the form states is used before this.
-void require_parts(const safetensors::Reader& reader, const FileForm& form);
+/// Parts may lie in several shards: other programs cut between them. Looks at the header only: no size that the form
+/// states is used before this.
+void require_parts(const Source& source, const FileForm& form);
 
 /// Sets `form.scale` where the file cannot hold it.
 void write_tensor(safetensors::Writer& writer, FileForm& form, const PackedTensor& packed);
 
 /// Borrows the codes from the mapping. Throws `bad_content` naming file and tensor when a part is missing or has
 /// another dtype, shape or value than the form says.
-[[nodiscard]] PackedTensor read_tensor(const safetensors::Reader& reader, const FileForm& form);
+[[nodiscard]] PackedTensor read_tensor(const Source& source, const FileForm& form);
 
 /// The same, as values.
-[[nodiscard]] QuantizedTensor read_quantized(const safetensors::Reader& reader, const FileForm& form);
+[[nodiscard]] QuantizedTensor read_quantized(const Source& source, const FileForm& form);
 
 /// "FILE: tensor 'NAME'", made safe to print.
 [[nodiscard]] std::string in_file(const std::filesystem::path& path, const std::string& name);

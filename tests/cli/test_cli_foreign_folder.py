@@ -116,6 +116,22 @@ def test_a_part_that_belongs_to_no_tensor_is_refused(bnq: Run, tmp_path: Path, n
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("tensors", "quantization"), [(WHOLE, INT), (packed(), PACKED)])
+def test_parts_may_lie_in_several_shards(bnq: Run, tmp_path: Path, tensors: Arrays, quantization: Any) -> None:
+    """Who cuts by size cuts between codes and scales."""
+    bnq("dequantize", write(tmp_path / "one", tensors, quantization), tmp_path / "from one")
+    folder = write(tmp_path / "in", {}, quantization)
+    (folder / "model.safetensors").unlink()
+    shards = {name: f"model-{i}.safetensors" for i, name in enumerate(tensors)}
+    for name, shard in shards.items():
+        save_file({name: tensors[name]}, folder / shard, {"format": "pt"})
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    bnq("inspect", folder)
+    bnq("dequantize", folder, tmp_path / "from many")
+    files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("from one", "from many")]
+    assert files[0] == files[1]
+
+
 def test_scales_and_zero_points_of_tokens_are_no_stray_parts(bnq: Run, tmp_path: Path) -> None:
     tokens = {"b.input_scale": np.ones(1, np.float32), "b.input_zero_point": np.zeros(1, np.int8)}
     bnq("inspect", write(tmp_path / "in", WHOLE | tokens, INT))

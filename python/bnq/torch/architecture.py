@@ -8,8 +8,9 @@ from torch import nn
 
 from .. import _core
 from .layers import head_of
+from .packed_linear import PackedLinear
 
-__all__ = ["modules_of"]
+__all__ = ["modules_in", "modules_of"]
 
 
 def modules_of(folder: str, architecture: str) -> _core.ModelModules:
@@ -23,13 +24,18 @@ def modules_of(folder: str, architecture: str) -> _core.ModelModules:
         model = _skeleton(folder, architecture)
     except Exception as error:  # noqa: BLE001 - whatever another program's code raises: the folder is for bnq only, and says why
         return _core.ModelModules(refusal=f"transformers cannot make it ({type(error).__name__}: {_short(error)})")
-    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    if (missing := _parameter_without_tensor(model, _base_of(model), folder)) is not None:
+        return _core.ModelModules(refusal=f"its parameter {missing} has another name in the files")
+    return modules_in(model)
+
+
+def modules_in(model: nn.Module) -> _core.ModelModules:
+    """What the modules of a model are, packed layers among them; with a refusal for linear layers of another class."""
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | PackedLinear)}
     for name, module in linear.items():
-        if type(module) is not nn.Linear:
+        if type(module) not in (nn.Linear, PackedLinear):
             return _core.ModelModules(refusal=f"its layer {name} is a linear layer of its own, {type(module).__name__}")
     base = _base_of(model)
-    if (missing := _parameter_without_tensor(model, base, folder)) is not None:
-        return _core.ModelModules(refusal=f"its parameter {missing} has another name in the files")
     head = head_of(model)
     heads = {name for name, module in linear.items() if module is head or not name.startswith(base)}
     return _core.ModelModules(

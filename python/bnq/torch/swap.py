@@ -1,5 +1,6 @@
 """How another module takes a layer's place."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,7 +33,9 @@ def swap(model: nn.Module, layer: Found, made: nn.Module) -> None:
     for name in layer.names:
         parent, _, key = name.rpartition(".")
         model.get_submodule(parent)._modules[key] = made  # by no __setattr__, which may have a mind of its own
-        _close_fast_paths(model, parent)
+        for above in _path_to(model, parent):
+            _close_fast_path(above)
+            _adopt(above)
 
 
 @contextmanager
@@ -51,12 +54,23 @@ def nbytes_of(model: nn.Module) -> int:
     return sum(tensors.values())
 
 
-def _close_fast_paths(model: nn.Module, path: str) -> None:
+def _path_to(model: nn.Module, path: str) -> list[nn.Module]:
+    """The model, and each module down to this one."""
+    parts = path.split(".") if path else []
+    return [model.get_submodule(".".join(parts[:count])) for count in range(len(parts) + 1)]
+
+
+def _close_fast_path(module: nn.Module) -> None:
     """torch's transformer takes the weights of its layers and leaves the layers out, or feeds them nested tensors."""
-    parts = path.split(".")
-    for count in range(len(parts) + 1):
-        module = model.get_submodule(".".join(parts[:count]))
-        if isinstance(module, nn.TransformerEncoderLayer):
-            module.activation_relu_or_gelu = 0
-        if isinstance(module, nn.TransformerEncoder):
-            module.use_nested_tensor = False
+    if isinstance(module, nn.TransformerEncoderLayer):
+        module.activation_relu_or_gelu = 0
+    if isinstance(module, nn.TransformerEncoder):
+        module.use_nested_tensor = False
+
+
+def _adopt(module: nn.Module) -> None:
+    """A model of transformers: `save_pretrained` would write packed bytes as if they were weights."""
+    if "transformers" in sys.modules:
+        from .pretrained import adopt  # noqa: PLC0415 - it needs transformers
+
+        adopt(module)

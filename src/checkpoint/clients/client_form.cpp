@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -14,6 +15,15 @@ namespace {
 
 using json = nlohmann::ordered_json;
 using Kind = Granularity::Kind;
+
+/// A tensor of a folder, as far as its client cares.
+struct ClientTensor {
+  std::string name;
+  Role role;
+  Shape shape;
+  std::optional<Scheme> scheme;  ///< empty: kept
+  bool has_bias;                 ///< a tensor MODULE.bias stands beside it
+};
 
 bool is_ternary(const Scheme& scheme) { return scheme.rule() == "ternary-absmean"; }
 bool is_absmax(const Scheme& scheme) { return scheme.rule().ends_with("-absmax"); }
@@ -169,10 +179,23 @@ std::string objection(const ModelConfig& config, const Architecture& architectur
   return ternary.size() > 1 ? "the plan mixes ternary with another scheme, and a folder has one quant_method" : "";
 }
 
+/// Tensors with the roles that they have in this architecture; of one that nobody knows they have none.
+std::vector<ClientTensor> with_roles(std::span<const ModelTensor> tensors, const Architecture* architecture) {
+  std::set<std::string_view> names;
+  for (const ModelTensor& t : tensors) names.insert(t.name);
+  std::vector<ClientTensor> made;
+  for (const ModelTensor& t : tensors) {
+    const Role role = architecture == nullptr ? Role::other : role_of(*architecture, t.name);
+    made.push_back({t.name, role, t.shape, t.scheme, names.contains(std::string(module_of(t.name)) + ".bias")});
+  }
+  return made;
+}
+
 }  // namespace
 
 ClientForm client_form(const ModelConfig& config, const FolderArchitecture& folder,
-                       std::span<const ClientTensor> tensors) {
+                       std::span<const ModelTensor> model_tensors) {
+  const std::vector<ClientTensor> tensors = with_roles(model_tensors, folder.get());
   if (std::ranges::none_of(tensors, [](const ClientTensor& t) { return t.scheme.has_value(); })) return {};
   const Architecture* const architecture = folder.get();
   if (architecture == nullptr) return bnq_only(folder.why_unknown());

@@ -69,7 +69,7 @@ Foreign read_foreign(const Source& source, const ModelConfig& config, ScaleConve
     foreign.unread = "quant_method '" + foreign.maker + "' (compressed-tensors and bitnet are read)";
   }
   if (!foreign.unread.empty()) return foreign;
-  for (const FileForm& form : foreign.forms) require_parts(source.shard_of(form.codes_name()), form);
+  for (const FileForm& form : foreign.forms) require_parts(source, form);
   require_no_stray_parts(source, foreign.forms);
   if (!foreign.forms.empty()) return foreign;
   fail(ErrorKind::bad_content, {.where = text_of(source.path() / config_name),
