@@ -5,6 +5,7 @@
     bnq::quantize(x, scheme)                                             codes, scales
     bnq::dequantize(codes, scales, scheme, dtype)                        code x scale
     bnq::fake_quantize(x, scheme)                                        both at once, with a straight-through gradient
+    bnq::pack(codes, scales, scheme)                                     weight
 
 `weight` is the bytes of the first of bnq.layouts() that holds (scheme, shape = [N, K]); scales and bias are float32.
 They are registered with Library and not with custom_op, whose call takes twice the time.
@@ -19,8 +20,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from .._arrays.frameworks import TORCH
 from ..errors import UnsupportedError
-from ..layout import Layout, PackedTensor, layouts, unpack
+from ..layout import Layout, PackedTensor, layouts, pack, unpack
 from ..linear import Linear
 from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme
@@ -66,6 +68,13 @@ class _Made(NamedTuple):
 def layout_of(scheme: Scheme, shape: Sequence[int]) -> Layout:
     """The layout that bnq.pack takes by itself: the first of bnq.layouts() that holds it."""
     return next(layout for layout in layouts() if not layout.refusal(scheme, tuple(shape)))
+
+
+def weight_shape(scheme: Scheme, shape: Sequence[int]) -> tuple[int, ...]:
+    """Of the bytes of that layout."""
+    layout = layout_of(scheme, shape)._handle
+    *axes, last = layout.storage_shape(scheme._handle, shape)
+    return (*axes, last * TORCH.new((0,), layout.storage_dtype)[0].itemsize)
 
 
 def packed(weight: Tensor, scales: Tensor, scheme: str, shape: Sequence[int]) -> PackedTensor:
@@ -116,6 +125,7 @@ _SCHEMAS = (
     "quantize(Tensor x, str scheme) -> (Tensor, Tensor)",
     "dequantize(Tensor codes, Tensor scales, str scheme, ScalarType dtype) -> Tensor",
     "fake_quantize(Tensor x, str scheme) -> Tensor",
+    "pack(Tensor codes, Tensor scales, str scheme) -> Tensor",
 )
 
 
@@ -201,6 +211,17 @@ def _fake_quantize_shape(x: Tensor, scheme: str) -> Tensor:
     return x.new_empty(x.shape)
 
 
+def _pack(codes: Tensor, scales: Tensor, scheme: str) -> Tensor:
+    data: Tensor = pack(QuantizedTensor.from_parts(codes, scales, scheme=scheme, dtype="f32")).data
+    return data.view(torch.uint8).clone()
+
+
+def _pack_shape(codes: Tensor, scales: Tensor, scheme: str) -> Tensor:
+    """The sizes have to be known: which layout holds a tensor depends on them."""
+    del scales
+    return codes.new_empty(weight_shape(Scheme(scheme), tuple(int(size) for size in codes.shape)), dtype=torch.uint8)
+
+
 def _straight_through(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ARG001  torch names them
     return gradient, None
 
@@ -221,6 +242,7 @@ def _register() -> None:
         (_quantize, _quantize_shape),
         (_dequantize, _dequantize_shape),
         (_fake_quantize, _fake_quantize_shape),
+        (_pack, _pack_shape),
     )
     for schema, (kernel, shape) in zip(_SCHEMAS, kernels, strict=True):
         name = schema.split("(")[0]

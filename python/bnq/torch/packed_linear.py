@@ -159,6 +159,7 @@ class PackedLinear(nn.Module):
         # An operator's way through torch's dispatcher takes several microseconds; only who is listening needs it.
         if not (
             torch.compiler.is_compiling()
+            or x.is_meta
             or (x.requires_grad and torch.is_grad_enabled())
             or torch._C._len_torch_dispatch_stack()
             or torch._C._is_tracing()
