@@ -85,7 +85,10 @@ def _read_auto_bit_linear(layer: Any) -> tuple[QuantizedTensor, Tensor | None]:
         return quantize_as(weight, Scheme("ternary"), "optimize"), layer.bias
     codes = weight.to(torch.int8)
     if not torch.equal(codes.to(weight.dtype), weight) or codes.abs().max() > 1:
-        raise BadContentError("weights of an offline AutoBitLinear are not -1, 0, +1; they were not packed codes")
+        raise BadContentError(
+            "weights of an offline AutoBitLinear are not -1, 0, +1: they were not packed codes, or transformers 5.0 to "
+            "5.12 loaded them, which do it wrongly (need 5.13 or later)"
+        )
     scale = layer.weight_scale.detach().float().reshape(1)
     q = QuantizedTensor.from_parts(codes, scale, scheme="ternary", dtype="f32")
     return q, None if layer.bias is None else layer.bias.detach().float() * scale
