@@ -59,6 +59,9 @@ std::string as_text(const std::string& file, const Inspection& inspection) {
   std::string head =
       printable(file) + ": " + bytes_text(inspection.file_bytes) + ", " + count(inspection.tensors.size(), "tensor");
   if (!inspection.written_by.empty()) head += ", written by " + printable(inspection.written_by);
+  if (!inspection.unread.empty()) {
+    head += "\nnot read: " + inspection.unread + "; what follows are parts of quantized tensors, not their values";
+  }
   return head + "\n\n" + table_of(inspection);
 }
 

@@ -35,7 +35,9 @@ struct ModelModules {
   std::vector<std::string> linear = {};
   std::vector<std::string> heads = {};  ///< linear layers that are kept unless asked for
   std::vector<std::string> embeddings = {};
-  std::string refusal = {};  ///< why nobody can tell, and no client will load the folder; then the rest is empty
+  std::string refusal = {};         ///< why nobody can tell, and no client will load the folder; then the rest is empty
+  std::string bitnet_refusal = {};  ///< why transformers' BitNet layers cannot stand in it; empty when they can
+  std::string packed_refusal = {};  ///< why compressed-tensors' layers of less than 8 bits cannot; empty when they can
 };
 
 struct QuantizeOptions {
@@ -172,6 +174,8 @@ struct Inspection {
   std::vector<InspectedTensor> tensors = {};
   std::uint64_t file_bytes = 0;
   std::string written_by = {};  ///< "bnq 0.1.0", "compressed-tensors pack-quantized"; empty for floats
+  std::string unread = {};  ///< why bnq does not read what `written_by` quantized: its parts stand in `tensors` as they
+                            ///< lie, and are no values; else empty
 };
 
 /// Throws `io` or `bad_content`. NaN is reported, not refused.

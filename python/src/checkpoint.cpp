@@ -76,16 +76,14 @@ void bind_dequantize(nb::module_& m) {
 
 void bind_options(nb::module_& m) {
   nb::class_<ModelModules>(m, "ModelModules")
-      .def(
-          "__init__",
-          [](ModelModules* self, std::string base, std::vector<std::string> linear, std::vector<std::string> heads,
-             std::vector<std::string> embeddings, std::string refusal) {
-            new (self) ModelModules{std::move(base), std::move(linear), std::move(heads), std::move(embeddings),
-                                    std::move(refusal)};
-          },
-          nb::arg("base") = "", nb::arg("linear") = std::vector<std::string>(),
-          nb::arg("heads") = std::vector<std::string>(), nb::arg("embeddings") = std::vector<std::string>(),
-          nb::arg("refusal") = "");
+      .def(nb::init<>())
+      .def_rw("base", &ModelModules::base)
+      .def_rw("linear", &ModelModules::linear)
+      .def_rw("heads", &ModelModules::heads)
+      .def_rw("embeddings", &ModelModules::embeddings)
+      .def_rw("refusal", &ModelModules::refusal)
+      .def_rw("bitnet_refusal", &ModelModules::bitnet_refusal)
+      .def_rw("packed_refusal", &ModelModules::packed_refusal);
   nb::class_<QuantizeOptions>(m, "QuantizeOptions")
       .def(nb::init<>())
       .def_rw("scheme", &QuantizeOptions::scheme)

@@ -28,7 +28,8 @@ void bind_inspect(nb::module_& m) {
   nb::class_<Inspection>(m, "Inspection")
       .def_ro("tensors", &Inspection::tensors)
       .def_ro("file_bytes", &Inspection::file_bytes)
-      .def_ro("written_by", &Inspection::written_by);
+      .def_ro("written_by", &Inspection::written_by)
+      .def_ro("unread", &Inspection::unread);
   m.def(
       "inspect",
       [](const std::filesystem::path& path, const std::string& scales, nb::object callback) {

@@ -8,6 +8,7 @@
 #include "io/system_call.h"
 
 #include <bnq/quantize.h>
+#include <bnq/version.h>
 
 #include <algorithm>
 #include <utility>
@@ -81,6 +82,7 @@ class Dequantizer {
     for (OutputShard& shard : shards) {
       shard.metadata = source.shards().front().metadata();
       shard.metadata.erase(detail::metadata_key);
+      shard.metadata[detail::dequantized_key] = "bnq " BNQ_VERSION;
       shard.nbytes = safetensors::Writer::file_bytes(shard.entries, shard.metadata);
       result.file_bytes_out += shard.nbytes;
     }

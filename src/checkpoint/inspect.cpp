@@ -112,8 +112,7 @@ InspectedTensor inspect_quantized(const detail::Source& source, const FileForm& 
 Inspection inspect_checkpoint(const std::filesystem::path& path, const Progress& progress, ScaleConvention convention) {
   const detail::Source source(path);
   const detail::Contents contents = detail::contents_of(source, convention);
-  Inspection inspection{.tensors = {}, .file_bytes = source.file_bytes(), .written_by = {}};
-  inspection.written_by = contents.maker;
+  Inspection inspection{.file_bytes = source.file_bytes(), .written_by = contents.maker, .unread = contents.unread};
   detail::ProgressCounter counter(progress, source.file_bytes(), detail::ProgressCounter::Writes::no);
   const auto add = [&](InspectedTensor tensor) {
     counter.add(tensor.nbytes);

@@ -105,7 +105,8 @@ std::string to_json(const Inspection& inspection) {
   return text_of({{"schema", "bnq.inspection/1"},
                   {"tensors", list_of(inspection.tensors)},
                   {"file_bytes", inspection.file_bytes},
-                  {"written_by", inspection.written_by}});
+                  {"written_by", inspection.written_by},
+                  {"unread", inspection.unread}});
 }
 
 std::string to_json(const Verification& v) {

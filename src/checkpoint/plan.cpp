@@ -120,7 +120,7 @@ void add_warnings(Plan& plan, const Rules& rules, bool strict) {
     if (rule.hits > 0) continue;
     const std::string where = "rule '" + printable(rule.rule) + "'";
     if (strict)
-      fail(ErrorKind::invalid_argument, {.where = where, .what = "hits no tensor", .cure = "mend its pattern"});
+      fail(ErrorKind::invalid_argument, {.where = where, .what = "hits no tensor", .cure = "mend it, or leave it out"});
     plan.warnings.push_back(where + " hits no tensor");
   }
   std::set<std::string_view> warnings;

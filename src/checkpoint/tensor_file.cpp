@@ -65,6 +65,7 @@ void save(const std::filesystem::path& path, const std::map<std::string, StoredT
 std::map<std::string, StoredTensor> load(const std::filesystem::path& path, ScaleConvention convention) {
   const detail::Source source(path);
   const detail::Contents contents = detail::contents_of(source, convention);
+  detail::require_readable(source, contents);
   std::map<std::string, StoredTensor> tensors;
   for (const FileForm& form : contents.quantized) {
     tensors.emplace(form.name, detail::read_quantized(source, form));

@@ -125,6 +125,7 @@ safetensors::Metadata metadata_of(safetensors::Metadata inherited, const std::ve
   if (options != nullptr) document["options"] = options_of(*options);
   // Rules come from a command line, which may hold any bytes.
   inherited[metadata_key] = document.dump(-1, ' ', false, json::error_handler_t::replace);
+  inherited.erase(dequantized_key);
   inherited.try_emplace("format", "pt");  // Transformers opens no file without it
   return inherited;
 }

@@ -12,6 +12,9 @@ namespace bnq::detail {
 /// Key of the safetensors metadata under which bnq says what a file holds (docs/formats/safetensors.rst).
 inline constexpr const char* metadata_key = "bnq";
 
+/// Key under which a file of floats says that bnq made them of codes.
+inline constexpr const char* dequantized_key = "dequantized_by";
+
 /// The metadata of a file with these tensors: `inherited` (from the input, or empty), and the bnq entry.
 /// `options` is what the user asked for, or null when the file was not made by quantizing another.
 [[nodiscard]] safetensors::Metadata metadata_of(safetensors::Metadata inherited, const std::vector<FileForm>& forms,

@@ -1,6 +1,7 @@
 #include "layout/bit_rows.h"
 
 #include "core/checked.h"
+#include "core/fail.h"
 #include "core/parallel.h"
 
 #include <algorithm>
@@ -46,6 +47,18 @@ void unpack_row(const BitRows& form, std::span<const std::byte> row, std::span<s
   }
 }
 
+/// Padding that is not zero is what a row looks like that has fields of another width.
+void require_padding(const BitRows& form, std::span<const std::byte> row, std::int64_t r, std::int64_t depth) {
+  std::size_t bit = static_cast<std::size_t>(depth) * form.bits;
+  for (; bit < 8 * row.size(); bit += 8 - bit % 8) {
+    if (std::to_integer<unsigned>(row[bit / 8]) >> bit % 8 == 0) continue;
+    fail(ErrorKind::bad_content, {.where = "unpack, row " + std::to_string(r),
+                                  .what = "its padding bits are not zero",
+                                  .need = std::to_string(depth) + " fields of " + std::to_string(form.bits) + " bits",
+                                  .cure = "the bytes are damaged, or of another width or layout"});
+  }
+}
+
 }  // namespace
 
 std::int64_t BitRows::row_bytes(std::int64_t depth) const {
@@ -64,6 +77,7 @@ void BitRows::pack(const CodeMatrix<const std::int8_t>& codes, std::span<std::by
 
 void BitRows::unpack(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& codes) const {
   const std::int64_t bytes = row_bytes(codes.depth);
+  for (std::int64_t r = 0; r < codes.rows; ++r) require_padding(*this, part(data, r, bytes), r, codes.depth);
   parallel_for(codes.rows, row_grain(codes.depth), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t r = first; r < last; ++r) unpack_row(*this, part(data, r, bytes), codes.row(r));
   });

@@ -18,6 +18,8 @@ struct BitRows {
 
   [[nodiscard]] std::int64_t row_bytes(std::int64_t depth) const;
   void pack(const CodeMatrix<const std::int8_t>& codes, std::span<std::byte> data) const;
+
+  /// Throws `bad_content` for padding that is not zero.
   void unpack(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& codes) const;
 };
 

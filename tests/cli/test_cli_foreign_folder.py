@@ -52,6 +52,11 @@ BROKEN: dict[str, tuple[Arrays, dict[str, Any], str]] = {
     "words of no axis": (packed(packed=np.zeros((), np.int32)), PACKED, "fits no group"),
     "words of three axes": (packed(packed=np.zeros((1, 4, 4), np.int32)), PACKED, "need i32 [4, 4]"),
     "8 bits in words": (packed(packed=np.zeros((4, 8), np.int32)), config("pack-quantized", 8), "8 bits in words"),
+    "words of four bits read as three": (
+        packed(packed=np.full((4, 2), -1, np.int32), shape=np.array([4, 16])),
+        config("pack-quantized", 3),
+        "padding bits are not zero",
+    ),
     "twice the words": (packed(packed=np.zeros((4, 8), np.int32)), PACKED, "fits no group"),
     "NaN scale": (packed(scale=ONES * np.nan), PACKED, "nan"),
     "negative scale": (packed(scale=-ONES), PACKED, "-1.0"),

@@ -51,6 +51,7 @@ BROKEN = {
     "a tensor less": (changed(lambda t: t.pop()), "is not in the plan"),
     "a tensor more": (changed(lambda t: t.append({**t[0], "name": "ghost"})), "and not in the input"),
     "another shape": (changed(lambda t: t[0].update(shape=[1])), "is another one in the plan"),
+    "a shape that is rounded": (changed(lambda t: t[0].update(shape=[t[0]["shape"][0] + 0.9])), "is no integer"),
     "another dtype": (changed(lambda t: t[0].update(dtype="u64")), "is another one in the plan"),
     "no such scheme": (changed(lambda t: t[0].update(scheme="nine")), "'nine'"),
     "a scheme for integers": (

@@ -107,6 +107,24 @@ def test_the_base_model_alone_knows_kept_layers_too(architecture: str, options: 
     assert torch.equal(inside, alone)
 
 
+@pytest.mark.parametrize("scheme", ["8", "4"])
+def test_a_base_model_knows_its_kept_layers_inside_a_whole_one(scheme: str, tmp_path: Path) -> None:
+    """A head that is not in the file is made anew, and transformers says so; the rest has to be the same.
+
+    Not so with BitNet, whose client makes a low-bit layer of the new head, and then fails.
+    """
+    import transformers
+
+    make_model("BertModel").save_pretrained(tmp_path / "in")
+    kept = ["--keep", "encoder.layer.1.attention.self.value.weight", "--keep", "encoder.layer.0.*.dense.weight"]
+    run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--scheme", scheme, "--strict", *kept)
+    alone = load(tmp_path / "out", "BertModel")
+    whole = transformers.BertForTokenClassification.from_pretrained(tmp_path / "out").eval()
+    with torch.no_grad():
+        inside = whole(input_ids(), output_hidden_states=True).hidden_states[-1]
+        assert torch.equal(inside, alone(input_ids())[0])
+
+
 def test_embeddings_in_int8(tmp_path: Path) -> None:
     make_model("LlamaForCausalLM", tie_word_embeddings=False).save_pretrained(tmp_path / "in")
     run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--embeddings", "8", "--strict")

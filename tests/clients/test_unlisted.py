@@ -107,3 +107,40 @@ def test_models_that_are_renamed_when_loaded_are_bnqs_alone(make: Callable[[], A
         plan = bnq.quantize_checkpoint(tmp_path / "in", tmp_path / "out")
     assert not plan.client
     assert len(quantized_modules(stored(tmp_path / "out"))) >= 12
+
+
+def small(name: str, **sizes: Any) -> Callable[[], Any]:
+    def make() -> Any:
+        cls = getattr(transformers, name)
+        return cls(cls.config_class(**sizes))
+
+    return make
+
+
+T5 = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 96}
+BLIP = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+NOT_LOADED = {
+    "a weight that is read": (small("T5ForConditionalGeneration", **T5), "8", "T5DenseActDense reads its weight"),
+    "a weight that is multiplied by": (
+        small("MambaForCausalLM", hidden_size=64, num_hidden_layers=2, vocab_size=96, state_size=8),
+        "8",
+        "reads its weight",
+    ),
+    "a weight of two layers": (
+        small(
+            "BlipForConditionalGeneration",
+            text_config=BLIP | {"vocab_size": 96, "encoder_hidden_size": 64},
+            vision_config=BLIP | {"image_size": 32, "patch_size": 8},
+        ),
+        "8",
+        "shares its weight with",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_LOADED)
+def test_what_the_code_around_a_layer_cannot_take_is_bnqs_alone(name: str, tmp_path: Path) -> None:
+    make, scheme, message = NOT_LOADED[name]
+    make().save_pretrained(tmp_path / "in")
+    with pytest.raises(bnq.InvalidArgumentError, match=message):
+        bnq.quantize_checkpoint(tmp_path / "in", tmp_path / "out", scheme, strict=True)

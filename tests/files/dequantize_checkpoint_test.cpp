@@ -5,6 +5,7 @@
 #include <bnq/checkpoint.h>
 #include <bnq/quantize.h>
 #include <bnq/tensor_file.h>
+#include <bnq/version.h>
 
 #include <gtest/gtest.h>
 
@@ -64,7 +65,8 @@ TEST_F(DequantizeCheckpointTest, GivesBackTernaryWeightsExactly) {
 
 TEST_F(DequantizeCheckpointTest, KeepsOtherMetadataAndForgetsItsOwn) {
   dequantize_checkpoint(in, out);
-  EXPECT_EQ(safetensors::Reader(out).metadata(), (safetensors::Metadata{{"format", "pt"}, {"author", "β"}}));
+  EXPECT_EQ(safetensors::Reader(out).metadata(),
+            (safetensors::Metadata{{"format", "pt"}, {"author", "β"}, {"dequantized_by", "bnq " BNQ_VERSION}}));
   EXPECT_EQ(dir.entries(), 3);
   quantize_checkpoint(out, dir / "again", {});  // it is an ordinary file again
 }

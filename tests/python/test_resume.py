@@ -98,7 +98,9 @@ def test_another_plan_or_input_starts_anew(source: Path) -> None:
     bnq.quantize_checkpoint(source, source.with_name("whole"), **OPTIONS)
     assert resumed(source) == contents(source.with_name("whole"))
     save_file(
-        {"a.mlp.up_proj.weight": np.ones((4, 8), np.float32)}, source / "model.safetensors", metadata={"format": "pt"}
+        {"model.layers.0.mlp.up_proj.weight": np.ones((4, 8), np.float32)},
+        source / "model.safetensors",
+        metadata={"format": "pt"},
     )
     source.with_name("out").rename(source.with_name("before"))
     assert sorted(resumed(source)) == ["config.json", "model.safetensors", "tokenizer.json"]

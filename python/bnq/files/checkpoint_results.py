@@ -169,10 +169,12 @@ class Inspection:
     """Size of the file."""
     written_by: str
     """Who quantized it: "bnq 0.1.0", "compressed-tensors pack-quantized"; empty for floats."""
+    unread: str
+    """Why bnq does not read that: `tensors` then are parts of quantized ones, and no values; else empty."""
 
     @classmethod
     def _of(cls, core: _core.Inspection) -> "Inspection":
-        return cls(tuple(_inspected(t) for t in core.tensors), core.file_bytes, core.written_by)
+        return cls(tuple(_inspected(t) for t in core.tensors), core.file_bytes, core.written_by, core.unread)
 
 
 @dataclass(frozen=True, slots=True)

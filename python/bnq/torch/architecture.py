@@ -1,6 +1,8 @@
 """The modules of a model folder, from transformers' own code, without its weights."""
 
 import importlib
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 from .. import _core
 from .layers import head_of
 from .packed_linear import PackedLinear
+from .weight_readers import not_only_called
 
 __all__ = ["modules_in", "modules_of"]
 
@@ -17,33 +20,88 @@ def modules_of(folder: str, architecture: str) -> _core.ModelModules:
     """Makes the model that the folder's config names on the meta device, and looks at its modules.
 
     Code that the folder brings along is not run. A model has a refusal when it cannot be made, when its files have
-    other names than it has (transformers renames and fuses some as it loads them), and when it has linear layers of a
-    class of its own, which no client is known to load.
+    other names than it has (transformers renames and fuses some as it loads them), and for what :func:`modules_in`
+    refuses.
     """
     try:
         model = _skeleton(folder, architecture)
     except Exception as error:  # noqa: BLE001 - whatever another program's code raises: the folder is for bnq only, and says why
-        return _core.ModelModules(refusal=f"transformers cannot make it ({type(error).__name__}: {_short(error)})")
+        return _refused(f"transformers cannot make it ({type(error).__name__}: {_short(error)})")
     if (missing := _parameter_without_tensor(model, _base_of(model), folder)) is not None:
-        return _core.ModelModules(refusal=f"its parameter {missing} has another name in the files")
+        return _refused(f"its parameter {missing} has another name in the files")
     return modules_in(model)
 
 
 def modules_in(model: nn.Module) -> _core.ModelModules:
-    """What the modules of a model are, packed layers among them; with a refusal for linear layers of another class."""
+    """What the modules of a model are, packed layers among them.
+
+    There is a refusal for linear layers of a class of their own, for those that share their weight with another module,
+    and for those whose weight is read by the module around them: no client is known to load these. BitNet's form is
+    refused for layers that transformers keeps in float32 (it would make floats of packed bytes); that of fewer than 8
+    bits for models whose initialization needs the weight of each linear layer, which has another name there.
+    """
     linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | PackedLinear)}
-    for name, module in linear.items():
-        if type(module) not in (nn.Linear, PackedLinear):
-            return _core.ModelModules(refusal=f"its layer {name} is a linear layer of its own, {type(module).__name__}")
     base = _base_of(model)
     head = head_of(model)
     heads = {name for name, module in linear.items() if module is head or not name.startswith(base)}
-    return _core.ModelModules(
-        base=base,
-        linear=[name for name in linear if name not in heads],
-        heads=[name for name in linear if name in heads],
-        embeddings=[name for name, module in model.named_modules() if isinstance(module, nn.Embedding)],
-    )
+    layers = {name: module for name, module in linear.items() if name not in heads}
+    if refusal := _why_not(model, linear, layers):
+        return _refused(refusal)
+    modules = _core.ModelModules()
+    modules.base = base
+    modules.linear = list(layers)
+    modules.heads = [name for name in linear if name in heads]
+    modules.embeddings = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
+    modules.bitnet_refusal = _why_not_bitnet(model, layers)
+    modules.packed_refusal = _why_not_packed(model, layers)
+    return modules
+
+
+def _refused(why: str) -> _core.ModelModules:
+    modules = _core.ModelModules()
+    modules.refusal = why
+    return modules
+
+
+def _why_not(model: nn.Module, linear: Mapping[str, nn.Module], layers: Mapping[str, nn.Module]) -> str:
+    owners: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        owners.setdefault(id(parameter), []).append(name.rpartition(".")[0])
+    reasons = not_only_called(model)
+    for name, module in linear.items():
+        if type(module) not in (nn.Linear, PackedLinear):
+            return f"its layer {name} is a linear layer of its own, {type(module).__name__}"
+    for name, module in layers.items():
+        others = [owner for owner in owners.get(id(getattr(module, "weight", None)), []) if owner != name]
+        if others:
+            return f"its layer {name} shares its weight with {others[0]}"
+        if id(module) in reasons:
+            return f"its layer {name} is not only called: {reasons[id(module)]}"
+    return ""
+
+
+def _why_not_bitnet(model: Any, layers: Mapping[str, nn.Module]) -> str:
+    keys = ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict")
+    kept = {part for key in keys for part in getattr(model, key, None) or ()}
+    for name in layers:
+        if any(re.search(rf"(^|\.){re.escape(part)}($|\.)", name) for part in kept):
+            return f"its layer {name} is one that transformers keeps in float32"
+    return ""
+
+
+def _why_not_packed(model: Any, layers: Mapping[str, nn.Module]) -> str:
+    """Lets the model initialize itself on the meta device while its linear layers have no weight."""
+    try:
+        with torch.device("meta"):
+            empty = type(model)(model.config)
+        for name in layers:
+            del empty.get_submodule(name).weight
+        for module in empty.modules():
+            vars(module).pop("_is_hf_initialized", None)
+        empty.initialize_weights()
+    except Exception as error:  # noqa: BLE001 - as above
+        return f"it cannot be initialized while weights are packed ({type(error).__name__}: {_short(error)})"
+    return ""
 
 
 def _skeleton(folder: str, architecture: str) -> nn.Module:

@@ -14,16 +14,15 @@ from ..arguments import shown
 from ..errors import InvalidArgumentError
 from .bit_linear import BitLinear
 from .coverage import KeptLayer
+from .weight_readers import not_only_called
 
 Filter = Callable[[nn.Module, str], bool]
 
 _HEAD = "lm_head"  # as transformers names it
-_READERS = (("MultiheadAttention", "out_proj"), ("LinearCrossEntropyLoss", "linear"))  # the second since torch 2.13
-_READ = "nn.{} reads the weight and does not call the layer"
 _REASONS = (
     (nn.Embedding, "embedding"),
     (nn.EmbeddingBag, "embedding"),
-    (nn.MultiheadAttention, _READ.format("MultiheadAttention")),
+    (nn.MultiheadAttention, "nn.MultiheadAttention reads the weight and does not call the layer"),
 )
 _CURES = (
     (WeightNorm, "torch.nn.utils.remove_weight_norm"),
@@ -83,7 +82,7 @@ def find_layers(model: object, is_wanted: Callable[[nn.Module], bool], verb: str
             f"{verb}: the model is itself a layer to swap, and nothing holds it (got {type(model).__name__}, need a "
             f"module with layers inside); use {alone}; nothing was changed"
         )
-    unused = _not_called(model)
+    unused = not_only_called(model)
     found: dict[int, Found] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         if is_wanted(module) and id(module) not in unused:
@@ -114,7 +113,7 @@ def is_head(layer: Found, head: nn.Module | None) -> bool:
 
 def kept_layers(model: nn.Module, reasons: dict[int, str]) -> Iterator[KeptLayer]:
     """Every parameter of two axes or more that is left, once. `reasons` by id of a module go before others."""
-    unused = _not_called(model)
+    unused = not_only_called(model)
     seen: set[int] = set()
     for path, module in model.named_modules():
         for key, parameter in module._parameters.items():
@@ -140,16 +139,6 @@ def _is_conv1d(module: object) -> bool:
     """GPT-2's; its weight is [K, N]."""
     kind = type(module)
     return kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
-
-
-def _not_called(model: nn.Module) -> dict[int, str]:
-    """By id the layers whose weights the module around them reads, so that a successor would never be called."""
-    return {
-        id(getattr(module, child)): _READ.format(owner)
-        for module in model.modules()
-        for owner, child in _READERS
-        if isinstance(module, getattr(nn, owner, ()))
-    }
 
 
 def _computed(model: nn.Module, path: str, module: nn.Module) -> nn.Module:

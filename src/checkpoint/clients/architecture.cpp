@@ -16,6 +16,7 @@ constexpr std::array<Names, 7> llama_linear{"self_attn.q_proj", "self_attn.k_pro
                                             "mlp.down_proj"};
 constexpr std::array<Names, 1> llama_heads{"lm_head"};
 constexpr std::array<Names, 1> llama_embeddings{"embed_tokens"};
+constexpr std::array<Names, 2> llama_roots{"layers.", "embed_tokens"};
 
 constexpr std::array<Names, 6> bert_linear{"attention.self.query",   "attention.self.key", "attention.self.value",
                                            "attention.output.dense", "intermediate.dense", "output.dense"};
@@ -25,12 +26,14 @@ constexpr std::array<Names, 7> bert_model_linear{
 constexpr std::array<Names, 2> bert_lm_heads{"cls.predictions.transform.dense", "cls.predictions.decoder"};
 constexpr std::array<Names, 1> bert_classifier{"classifier"};
 constexpr std::array<Names, 3> bert_embeddings{"word_embeddings", "position_embeddings", "token_type_embeddings"};
+constexpr std::array<Names, 3> bert_roots{"encoder.layer.", "pooler.", "embeddings."};
 
 constexpr std::array<Names, 4> gpt2_linear{"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"};
 constexpr std::array<Names, 2> gpt2_embeddings{"wte", "wpe"};
+constexpr std::array<Names, 3> gpt2_roots{"h.", "wte", "wpe"};
 
 constexpr Architecture llama_like(Names name) {
-  return {name, "model.", llama_linear, llama_heads, llama_embeddings, true, false};
+  return {name, "model.", llama_roots, llama_linear, llama_heads, llama_embeddings, true, false};
 }
 
 // Tested in tests/clients: transformers loads what is written for them. Falcon3 is a LlamaForCausalLM.
@@ -40,11 +43,11 @@ constexpr std::array architectures{
     llama_like("Qwen2ForCausalLM"),
     llama_like("Qwen3ForCausalLM"),
     llama_like("BitNetForCausalLM"),
-    Architecture{"BertModel", "", bert_model_linear, {}, bert_embeddings, false, false},
-    Architecture{"BertForMaskedLM", "bert.", bert_linear, bert_lm_heads, bert_embeddings, false, false},
-    Architecture{"BertForSequenceClassification", "bert.", bert_model_linear, bert_classifier, bert_embeddings, false,
-                 false},
-    Architecture{"GPT2LMHeadModel", "transformer.", gpt2_linear, llama_heads, gpt2_embeddings, false, true},
+    Architecture{"BertModel", "", bert_roots, bert_model_linear, {}, bert_embeddings, false, false},
+    Architecture{"BertForMaskedLM", "bert.", bert_roots, bert_linear, bert_lm_heads, bert_embeddings, false, false},
+    Architecture{"BertForSequenceClassification", "bert.", bert_roots, bert_model_linear, bert_classifier,
+                 bert_embeddings, false, false},
+    Architecture{"GPT2LMHeadModel", "transformer.", gpt2_roots, gpt2_linear, llama_heads, gpt2_embeddings, false, true},
 };
 
 /// Is `module` one of `ends`, or PREFIX.END?
@@ -85,12 +88,15 @@ FolderArchitecture::FolderArchitecture(std::string name, std::optional<ModelModu
   embeddings_ = sorted(modules_->embeddings);
   told_ = {.name = name_,
            .base = modules_->base,
+           .roots = {},
            .linear = linear_,
            .heads = heads_,
            .embeddings = embeddings_,
            .has_embedding_form = false,
            .is_transposed = false,
-           .has_whole_names = true};
+           .has_whole_names = true,
+           .bitnet_refusal = modules_->bitnet_refusal,
+           .packed_refusal = modules_->packed_refusal};
   known_ = &told_;
 }
 
@@ -110,6 +116,15 @@ Role role_of(const Architecture& architecture, std::string_view tensor) {
   if (is_one_of(architecture.heads)) return Role::head;
   if (is_one_of(architecture.embeddings)) return Role::embedding;
   return is_one_of(architecture.linear) ? Role::linear : Role::other;
+}
+
+bool has_own_name(const Architecture& architecture, std::string_view tensor) {
+  if (architecture.has_whole_names) return true;
+  const std::string_view module = module_of(tensor);
+  if (std::ranges::find(architecture.heads, module) != architecture.heads.end()) return true;
+  if (!module.starts_with(architecture.base)) return false;
+  const std::string_view inside = module.substr(architecture.base.size());
+  return std::ranges::any_of(architecture.roots, [&](Names root) { return inside.starts_with(root); });
 }
 
 std::string_view module_of(std::string_view tensor) {

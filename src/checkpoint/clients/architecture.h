@@ -17,12 +17,15 @@ enum class Role { linear, head, embedding, other };
 struct Architecture {
   std::string_view name;  ///< as config.json has it, "LlamaForCausalLM"
   std::string_view base;  ///< before the names of the base model's modules, and not when that is loaded alone
+  std::span<const std::string_view> roots;  ///< what names of its weights start with after the base
   std::span<const std::string_view> linear;
   std::span<const std::string_view> heads;  ///< linear layers that are kept unless asked for
   std::span<const std::string_view> embeddings;
   bool has_embedding_form;  ///< its client loads int8 embeddings
   bool is_transposed;       ///< linear weights are [in, out] (GPT-2's Conv1D): no client has a low-bit form for them
-  bool has_whole_names = false;  ///< they are modules' whole names, in order
+  bool has_whole_names = false;          ///< they are modules' whole names, in order
+  std::string_view bitnet_refusal = {};  ///< why ternary layers of transformers cannot stand in it
+  std::string_view packed_refusal = {};  ///< why layers of less than 8 bits of compressed-tensors cannot
 };
 
 /// Null for one that is not on the list. A new one is a row, and a test that transformers loads it.
@@ -53,6 +56,10 @@ class FolderArchitecture {
 };
 
 [[nodiscard]] Role role_of(const Architecture& architecture, std::string_view tensor);
+
+/// Does the model have a weight of this name? Transformers renames some as it loads them ("layers.0…" of a base model
+/// to "model.layers.0…"), and what a config says of a module's name is then lost on it.
+[[nodiscard]] bool has_own_name(const Architecture& architecture, std::string_view tensor);
 
 /// "a.b" of "a.b.weight"; empty for a tensor of another name.
 [[nodiscard]] std::string_view module_of(std::string_view tensor);

@@ -43,10 +43,11 @@ std::string base_name(const Architecture& architecture, const std::string& modul
   return module.starts_with(architecture.base) ? module.substr(architecture.base.size()) : module;
 }
 
-/// That of compressed-tensors compares whole names, or regular expressions after "re:".
+/// That of compressed-tensors compares whole names, or regular expressions after "re:". A base model on its own may be
+/// loaded as a part of a whole one.
 std::string as_expression(const Architecture& architecture, const std::string& module) {
   const std::string name = base_name(architecture, module);
-  if (name.size() == module.size()) return module;
+  if (name.size() == module.size() && !architecture.base.empty()) return module;
   std::string expression = "re:(.*\\.)?";
   for (const char c : name) expression += c == '.' ? "\\." : std::string(1, c);
   return expression + "$";
@@ -113,11 +114,12 @@ std::vector<Group> groups_of(std::span<const ClientTensor> tensors) {
 ClientForm compressed_tensors(const Architecture& architecture, std::span<const ClientTensor> tensors) {
   std::vector<Group> groups = groups_of(tensors);
   const bool one = groups.size() == 1 && !groups.front().is_embedding;
+  const bool all_linear = one && !architecture.base.empty();  // a head that a base model gets when loaded is none of it
   json config_groups = json::object();
   for (std::size_t i = 0; i < groups.size(); ++i) {
     Group& group = groups[i];
     std::ranges::sort(group.modules);
-    json object = {{"targets", one ? json({"Linear"}) : spelled(architecture, group.modules, as_expression)},
+    json object = {{"targets", all_linear ? json({"Linear"}) : spelled(architecture, group.modules, as_expression)},
                    {"weights", weight_arguments(group.scheme)},
                    {"input_activations", nullptr},
                    {"output_activations", nullptr},
@@ -158,17 +160,28 @@ ClientForm bnq_only(std::string why) {
   return {.why_bnq_only = std::move(why), .quantization_config = text};
 }
 
+std::string_view form_refusal(const Architecture& architecture, const Scheme& scheme) {
+  if (is_ternary(scheme)) return architecture.bitnet_refusal;
+  return scheme.code_bits() < 8 ? architecture.packed_refusal : std::string_view();
+}
+
 /// Why no client could load these tensors; empty when one can.
 std::string objection(const ModelConfig& config, const Architecture& architecture,
                       std::span<const ClientTensor> tensors) {
   std::set<bool> ternary;
   for (const ClientTensor& tensor : tensors) {
-    if (!tensor.scheme) continue;
     const std::string name = "'" + printable(tensor.name) + "'";
+    if (tensor.role != Role::other && !has_own_name(architecture, tensor.name)) {
+      return name + " is no name of a weight of " + config.architecture + ", which renames it as it loads the file";
+    }
+    if (!tensor.scheme) continue;
     if (tensor.role == Role::other) return name + " is no weight of a linear layer or embedding";
     if (!is_client_scheme(*tensor.scheme)) return "no client has a form for " + tensor.scheme->to_string();
     if (const std::string refusal = client_refusal(*tensor.scheme, tensor.shape); !refusal.empty()) {
       return name + ": " + refusal;
+    }
+    if (std::string_view refusal = form_refusal(architecture, *tensor.scheme); !refusal.empty()) {
+      return config.architecture + ": " + printable(std::string(refusal));
     }
     ternary.insert(is_ternary(*tensor.scheme));
     if (tensor.role != Role::embedding) continue;

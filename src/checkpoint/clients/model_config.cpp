@@ -1,6 +1,7 @@
 #include "checkpoint/clients/model_config.h"
 
 #include "core/fail.h"
+#include "io/json/json_text.h"
 #include "io/json/parse_json.h"
 
 #include <nlohmann/json.hpp>
@@ -9,16 +10,15 @@ namespace bnq::detail {
 namespace {
 
 using nlohmann::json;
-using nlohmann::ordered_json;
 
-// Every insertion into an ordered object looks at all its keys. Labels of 22,000 classes, the most that is common, are
+// Labels of 22,000 classes, the most that is common, are
 // 44,000 keys.
 constexpr JsonLimits limits{.depth = 32, .keys = 65'536};
 constexpr const char* quantization_key = "quantization_config";
+constexpr const char* older_key = "compression_config";  // of compressed-tensors
 
-template <typename Json>
-Json parsed(const std::string& where, std::string_view text) {
-  Json document = parse_json<Json>(where, text, limits);
+json parsed(const std::string& where, std::string_view text) {
+  auto document = parse_json<json>(where, text, limits);
   if (document.is_object()) return document;
   fail(ErrorKind::bad_content, {.where = where, .what = "is no JSON object"});
 }
@@ -28,15 +28,25 @@ std::string text_at(const json& object, const char* key) {
   return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
 }
 
-std::string dumped(const ordered_json& document) {
-  return document.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+/// Null when the object says nothing of quantization.
+const json* quantization_of(const json& object) {
+  for (const char* const key : {quantization_key, older_key}) {
+    const auto at = object.find(key);
+    if (at != object.end() && !at->is_null()) return &*at;
+  }
+  return nullptr;
 }
 
-/// Null when the config says nothing of quantization.
-const json* quantization_of(const json& document) {
-  auto at = document.find(quantization_key);
-  if (at == document.end()) at = document.find("compression_config");  // older compressed-tensors
-  return at == document.end() || at->is_null() ? nullptr : &*at;
+/// Of a part of a composite model: names in it are the part's own, and nobody says what becomes of the rest.
+void see_inner_quantization(ModelConfig& config, const std::string& where, const json& document) {
+  for (const auto& [key, part] : document.items()) {
+    const json* const quantization = part.is_object() ? quantization_of(part) : nullptr;
+    if (quantization == nullptr) continue;
+    config.quant_method = quant_method_of(where + ", '" + printable(key) + "'", *quantization);
+    config.quantization.unread =
+        "a quantization_config inside '" + printable(key) + "' (one of the whole model is read)";
+    return;
+  }
 }
 
 std::optional<DType> dtype_of(const json& document) {
@@ -51,12 +61,14 @@ std::optional<DType> dtype_of(const json& document) {
 }  // namespace
 
 ModelConfig parse_model_config(const std::string& where, std::string_view text) {
-  const auto document = parsed<json>(where, text);
+  const auto document = parsed(where, without_non_finite(text));
   ModelConfig config{.dtype = dtype_of(document)};
   if (const json* const quantization = quantization_of(document); quantization != nullptr) {
     const std::string here = where + ", '" + quantization_key + "'";
     config.quant_method = quant_method_of(here, *quantization);
     config.quantization = parse_quantization(here, config.quant_method, *quantization);
+  } else {
+    see_inner_quantization(config, where, document);
   }
   const auto names = document.find("architectures");
   if (names != document.end() && names->is_array() && !names->empty() && names->front().is_string()) {
@@ -68,15 +80,13 @@ ModelConfig parse_model_config(const std::string& where, std::string_view text) 
 }
 
 std::string with_quantization(std::string_view config, const std::string& quantization) {
-  auto document = parsed<ordered_json>(quantization_key, config);
-  document[quantization_key] = ordered_json::parse(quantization);
-  return dumped(document);
+  std::string value = nlohmann::ordered_json::parse(quantization).dump(2);
+  for (std::size_t at = 0; (at = value.find('\n', at)) != std::string::npos; ++at) value.insert(at + 1, "  ");
+  return with_member(without_quantization(config), quantization_key, value);
 }
 
 std::string without_quantization(std::string_view config) {
-  auto document = parsed<ordered_json>(quantization_key, config);
-  document.erase(quantization_key);
-  return dumped(document);
+  return without_member(without_member(config, quantization_key), older_key);
 }
 
 }  // namespace bnq::detail

@@ -24,10 +24,11 @@ struct ModelConfig {
 /// they are other programs'.
 [[nodiscard]] ModelConfig parse_model_config(const std::string& where, std::string_view text);
 
-/// The config with this `quantization_config` (JSON text), all else as it was, keys in their order.
+/// The config, one that `parse_model_config` reads, with this `quantization_config` (JSON text); all else byte for
+/// byte.
 [[nodiscard]] std::string with_quantization(std::string_view config, const std::string& quantization);
 
-/// The config without one.
+/// The config without one, and without the older `compression_config`.
 [[nodiscard]] std::string without_quantization(std::string_view config);
 
 }  // namespace bnq::detail

@@ -62,11 +62,14 @@ Foreign read_foreign(const Source& source, const ModelConfig& config, ScaleConve
   Foreign foreign;
   if (config.quant_method == "compressed-tensors") {
     foreign = read_compressed_tensors(source, config);
-  } else if (config.quant_method == "bitnet") {
+  } else if (config.quant_method == "bitnet" && config.quantization.unread.empty()) {
     foreign = read_transformers_bitnet(source, config, convention);
   } else {
     foreign.maker = printable(config.quant_method);
-    foreign.unread = "quant_method '" + foreign.maker + "' (compressed-tensors and bitnet are read)";
+    foreign.unread = config.quantization.unread;
+    if (foreign.unread.empty()) {
+      foreign.unread = "quant_method '" + foreign.maker + "' (compressed-tensors and bitnet are read)";
+    }
   }
   if (!foreign.unread.empty()) return foreign;
   for (const FileForm& form : foreign.forms) require_parts(source, form);

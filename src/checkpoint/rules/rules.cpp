@@ -84,8 +84,8 @@ std::string not_quantized(DType dtype) { return std::string(name(dtype)) + " is 
 
 Rules::Rules(const QuantizeOptions& options)
     : scheme_(parse_scheme("quantize", options.scheme, "")),
-      embeddings_(parse_or_keep("embeddings", options.embeddings)),
-      head_(parse_or_keep("head", options.head)) {
+      embeddings_(parse_choice("embeddings", options.embeddings)),
+      head_(parse_choice("head", options.head)) {
   const bool chooses = !options.rules.empty() || !options.embeddings.empty() || !options.head.empty();
   if (!options.plan.empty() && chooses) {
     fail(ErrorKind::invalid_argument, {.where = "plan",
@@ -110,6 +110,15 @@ Rules::Rules(const QuantizeOptions& options)
   }
 }
 
+Rules::Choice Rules::parse_choice(const char* option, const std::string& text) {
+  return {.text = text.empty() ? "" : std::string(option) + "=" + text, .scheme = parse_or_keep(option, text)};
+}
+
+Decision Rules::Choice::follow(const char* what) {
+  ++hits;
+  return bnq::detail::follow(scheme, what);
+}
+
 Decision Rules::decide(const Candidate& tensor, const Architecture* architecture) {
   Parsed* last = nullptr;
   for (Parsed& rule : rules_) {
@@ -127,25 +136,25 @@ Decision Rules::decide(const Candidate& tensor, const Architecture* architecture
   return follow(last->scheme, "rule '" + printable(last->text) + "'");
 }
 
-Decision Rules::decide_by_name(const Candidate& tensor) const {
+Decision Rules::decide_by_name(const Candidate& tensor) {
   const std::string name = lower(tensor.name);
   if (tensor.axes == 3 && name.find(expert_word) != std::string::npos) return keep(std::string(fused_experts));
   if (!name.ends_with(".weight")) return keep("not named *.weight");
   if (tensor.axes != 2) return keep(std::to_string(tensor.axes) + "-d");
   if (holds_any(name, other_words)) return keep("norm or bias table");
-  if (name.find(head_word) != std::string::npos) return follow(head_, "head");
-  if (holds_any(name, embedding_words)) return follow(embeddings_, "embedding");
+  if (name.find(head_word) != std::string::npos) return head_.follow("head");
+  if (holds_any(name, embedding_words)) return embeddings_.follow("embedding");
   if (holds_any(name, router_words)) return keep("router of experts");
   return {scheme_, holds_any(name, fused_words) ? std::string(fused_weight) : "linear weight"};
 }
 
-Decision Rules::decide_by_architecture(const Candidate& tensor, const Architecture& architecture) const {
+Decision Rules::decide_by_architecture(const Candidate& tensor, const Architecture& architecture) {
   const std::string model = "a " + std::string(architecture.name);
   const Role role = role_of(architecture, tensor.name);
   if (role == Role::other) return keep("no linear weight of " + model);
   if (tensor.axes != 2) return keep(std::to_string(tensor.axes) + "-d");
-  if (role == Role::head) return follow(head_, "head");
-  if (role == Role::embedding) return follow(embeddings_, "embedding");
+  if (role == Role::head) return head_.follow("head");
+  if (role == Role::embedding) return embeddings_.follow("embedding");
   if (holds_any(tensor.name, router_words)) return keep("router of experts");
   if (architecture.is_transposed) return keep("its rows are inputs in " + model + " (Conv1D)");
   return {scheme_, "linear weight"};
@@ -154,6 +163,9 @@ Decision Rules::decide_by_architecture(const Candidate& tensor, const Architectu
 std::vector<RuleHits> Rules::hits() const {
   std::vector<RuleHits> hits;
   for (const Parsed& rule : rules_) hits.push_back({rule.text, rule.hits});
+  for (const Choice& choice : {head_, embeddings_}) {
+    if (!choice.text.empty()) hits.push_back({choice.text, choice.hits});
+  }
   return hits;
 }
 

@@ -38,6 +38,7 @@ class Rules {
   /// Without a known architecture (null) names and shapes say what is a linear weight.
   [[nodiscard]] Decision decide(const Candidate& tensor, const Architecture* architecture);
 
+  /// Of the rules, then of `head` and `embeddings` where they were given.
   [[nodiscard]] std::vector<RuleHits> hits() const;
 
   /// Throws `invalid_argument` for a rule that asks to quantize nothing but integers or f64: it cannot be followed.
@@ -52,13 +53,23 @@ class Rules {
     std::string refused;  ///< the first tensor it named that is not quantized
   };
 
-  [[nodiscard]] Decision decide_by_name(const Candidate& tensor) const;
-  [[nodiscard]] Decision decide_by_architecture(const Candidate& tensor, const Architecture& architecture) const;
+  /// `QuantizeOptions::head` or `embeddings`.
+  struct Choice {
+    std::string text;              ///< "head=8"; empty when it was not given
+    std::optional<Scheme> scheme;  ///< empty: keep
+    std::int64_t hits = 0;
+
+    Decision follow(const char* what);
+  };
+
+  [[nodiscard]] static Choice parse_choice(const char* option, const std::string& text);
+  [[nodiscard]] Decision decide_by_name(const Candidate& tensor);
+  [[nodiscard]] Decision decide_by_architecture(const Candidate& tensor, const Architecture& architecture);
 
   std::vector<Parsed> rules_;
   Scheme scheme_;
-  std::optional<Scheme> embeddings_;
-  std::optional<Scheme> head_;
+  Choice embeddings_;
+  Choice head_;
 };
 
 }  // namespace bnq::detail

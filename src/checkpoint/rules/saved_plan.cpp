@@ -31,6 +31,16 @@ json parsed(const std::string& where, const FileMap& map) {
   return document;
 }
 
+/// The library would take 2.9 for 2.
+Shape shape_of(const json& extents) {
+  Shape shape;
+  for (const json& extent : extents) {
+    if (!extent.is_number_integer()) throw Error(ErrorKind::bad_content, "an extent is no integer: " + extent.dump());
+    shape.push_back(extent.get<std::int64_t>());
+  }
+  return shape;
+}
+
 }  // namespace
 
 SavedPlan::SavedPlan(const std::filesystem::path& path) : where_(text_of(path)) {
@@ -39,7 +49,7 @@ SavedPlan::SavedPlan(const std::filesystem::path& path) : where_(text_of(path)) 
     const json document = parsed(where_, map);
     for (const json& tensor : document.at("tensors")) {
       const json& scheme = tensor.at("scheme");
-      Entry entry{tensor.at("dtype").get<std::string>(), tensor.at("shape").get<Shape>(), {}};
+      Entry entry{tensor.at("dtype").get<std::string>(), shape_of(tensor.at("shape")), {}};
       if (!scheme.is_null()) entry.scheme = Scheme::parse(scheme.get<std::string>());
       const auto name = tensor.at("name").get<std::string>();
       if (!entries_.emplace(name, entry).second) refuse(where_, "'" + printable(name) + "' stands twice");

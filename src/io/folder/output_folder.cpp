@@ -26,14 +26,16 @@ namespace fs = std::filesystem;
 /// "a/b/" is the folder a/b.
 fs::path without_slash(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
 
-/// Does a file of the folder have the bnq entry? Only such a folder may be replaced: the wrong name would cost another
+/// Does a file of the folder say so? Only such a folder may be replaced: the wrong name would cost another
 /// program's files.
 bool is_written_by_bnq(const fs::path& folder) {
   std::error_code error;
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
     if (at->path().extension() != ".safetensors") continue;
     try {
-      if (safetensors::Reader(at->path()).metadata().contains(metadata_key)) return true;
+      const safetensors::Reader file(at->path());
+      const safetensors::Metadata& metadata = file.metadata();
+      if (metadata.contains(metadata_key) || metadata.contains(dequantized_key)) return true;
     } catch (const Error&) {  // a broken file says nothing
     }
   }

@@ -184,7 +184,6 @@ def test_buffers_do_not_follow_torchs_defaults() -> None:
     assert torch.equal(fresh(x), made(x))
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own
 def test_forward_mode_derivatives_are_refused(packed: PackedLinear) -> None:
     x = torch.randn(3, packed.in_features)
     for derive in (lambda: torch.func.jvp(packed, (x,), (x,)), lambda: torch.func.jacfwd(packed)(x)):

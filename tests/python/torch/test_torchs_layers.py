@@ -127,6 +127,27 @@ def test_torchs_encoder_feeds_no_nested_tensors(verb: str, tmp_path: Any) -> Non
         assert encoder.layers[1].linear2(x.new_ones(1, 32)).isfinite().all()
 
 
+class Reads(nn.Module):
+    """As T5 does: the input has to have the type of a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.ModuleDict({"wi": nn.Linear(16, 32)})
+        self.wo = nn.Linear(32, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.wo(self.inner["wi"](x).to(self.wo.weight.dtype))
+
+
+def test_a_layer_whose_weight_is_read_is_kept_and_said() -> None:
+    model = nn.Sequential(Reads())
+    x = torch.randn(3, 16)
+    coverage = quantize_(model, 8)
+    assert [layer.name for layer in coverage.layers] == ["0.inner.wi"]
+    assert {kept.name: kept.reason for kept in coverage.kept} == {"0.wo": "Reads reads its weight beside calling it"}
+    assert model(x).isfinite().all()
+
+
 def test_forward_mode_is_refused_not_dropped() -> None:
     x, layer = torch.randn(2, 8), BitLinear(8, 8)
     with forward_ad.dual_level():
