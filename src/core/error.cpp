@@ -1,4 +1,5 @@
 #include "core/fail.h"
+#include "core/utf8.h"
 
 #include <cstdio>
 
@@ -16,26 +17,6 @@ std::string got_and_need(const Message& m) {
   if (m.need.empty()) return " (got " + m.got + ")";
   if (m.got.empty()) return " (need " + m.need + ")";
   return " (got " + m.got + ", need " + m.need + ")";
-}
-
-/// Length of the well-formed UTF-8 sequence at `at`, or 0.
-std::size_t utf8_length(const std::string& text, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-  const auto tail = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
-  const unsigned lead = byte(at);
-  if (lead < 0x80) return 1;
-  if (lead >= 0xC2 && lead < 0xE0) return tail(at + 1) ? 2 : 0;
-  if (lead >= 0xE0 && lead < 0xF0) {
-    const bool overlong = lead == 0xE0 && byte(at + 1) < 0xA0;
-    const bool surrogate = lead == 0xED && byte(at + 1) >= 0xA0;
-    return tail(at + 1) && tail(at + 2) && !overlong && !surrogate ? 3 : 0;
-  }
-  if (lead >= 0xF0 && lead < 0xF5) {
-    const bool overlong = lead == 0xF0 && byte(at + 1) < 0x90;
-    const bool too_large = lead == 0xF4 && byte(at + 1) >= 0x90;
-    return tail(at + 1) && tail(at + 2) && tail(at + 3) && !overlong && !too_large ? 4 : 0;
-  }
-  return 0;
 }
 
 /// C0 and C1 control characters, DEL, and the marks that reverse the direction of text on a terminal.

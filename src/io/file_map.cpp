@@ -21,7 +21,7 @@ FileMap::FileMap(const std::filesystem::path& path) {
     fail(ErrorKind::io, {.where = text_of(path),
                          .what = "not a regular file",
                          .got = S_ISDIR(status.st_mode) ? "a folder" : "a device, pipe or socket",
-                         .need = "a safetensors file"});
+                         .need = "a file of tensors"});
   }
   if (status.st_size == 0) return;  // an empty mapping is no mapping; the reader refuses it as too short
   const auto size = static_cast<std::size_t>(status.st_size);
