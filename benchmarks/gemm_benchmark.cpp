@@ -5,6 +5,7 @@
 #include "linear/tokens.h"
 #include "random_values.h"
 
+#include <bnq/layout.h>
 #include <bnq/quantize.h>
 
 #include <benchmark/benchmark.h>
@@ -19,19 +20,25 @@ constexpr std::int64_t depth = 2560;
 
 /// A scheme whose codes this kernel takes: the cheapest to hold.
 Scheme scheme_for(const detail::Kernel& kernel) {
-  const Scheme ternary = Scheme::parse("ternary");
-  return kernel.tile.kind == detail::TileKind::t2 ? ternary : Scheme::parse("8");
+  const bool small = kernel.tile.kind == detail::TileKind::t2 || kernel.tile.kind == detail::TileKind::u2_hf;
+  return Scheme::parse(small ? "ternary" : "8");
+}
+
+detail::Tile tile_for(const detail::Kernel& kernel, const QuantizedTensor& weight) {
+  if (kernel.tile.layout == nullptr) return {kernel.tile, weight, {}};
+  return {kernel.tile, pack(weight, Layout::parse(kernel.tile.layout)), {}};
 }
 
 void gemm(benchmark::State& state, const detail::Kernel& kernel) {
   const std::int64_t tokens = state.range(0);
   const std::vector<float> weight = random_values(outputs * depth);
-  const detail::Tile tile(kernel.tile, quantize({weight.data(), DType::f32, {outputs, depth}}, scheme_for(kernel)), {});
+  const detail::Tile tile =
+      tile_for(kernel, quantize({weight.data(), DType::f32, {outputs, depth}}, scheme_for(kernel)));
   const std::vector<float> x = random_values(tokens * depth);
   std::vector<std::byte> scratch(detail::token_bytes(tokens, tile));
   const detail::TokenForm form{detail::row_kernels(kernel.isa), kernel.activation_xor};
   const detail::Tokens codes = detail::quantize_tokens({x.data(), DType::f32, {tokens, depth}}, tile, form, scratch);
-  std::vector<std::byte> workspace(kernel.workspace_bytes(tokens, tile.padded_depth()) + 64);
+  std::vector<std::byte> workspace(kernel.workspace_bytes(tokens, tile.view()) + 64);
   auto* const aligned = workspace.data() + (64 - reinterpret_cast<std::uintptr_t>(workspace.data()) % 64) % 64;
   std::vector<float> y(static_cast<std::size_t>(tokens * outputs));
   for (auto _ : state) {

@@ -50,7 +50,8 @@ class BNQ_EXPORT Layout {
 /// Bytes that say what they are: layout, scheme, shape, and the float32 scales beside them. Copies share the bytes.
 class BNQ_EXPORT PackedTensor {
  public:
-  /// `data` are the layout's bytes, kept alive by `owner` (a buffer or a file mapping).
+  /// `data` are the layout's bytes, kept alive by `owner` (a buffer or a file mapping; null: they outlive the tensor,
+  /// its copies, and each Linear made of it).
   /// Throws `unsupported` when the layout cannot hold the tensor, `invalid_argument` when sizes disagree or a scale is
   /// negative, NaN or infinite. Codes are checked by `unpack`.
   PackedTensor(Layout layout, Scheme scheme, DType dtype, Shape shape, std::span<const std::byte> data,
@@ -61,6 +62,8 @@ class BNQ_EXPORT PackedTensor {
   [[nodiscard]] DType dtype() const noexcept { return dtype_; }
   [[nodiscard]] const Shape& shape() const noexcept { return shape_; }
   [[nodiscard]] std::span<const std::byte> data() const noexcept { return data_; }
+  /// What keeps `data()`; null where the caller does.
+  [[nodiscard]] const std::shared_ptr<const void>& owner() const noexcept { return owner_; }
   [[nodiscard]] std::span<const float> scales() const noexcept { return scales_.data<float>(); }
   [[nodiscard]] std::size_t nbytes() const noexcept { return data_.size() + scales_.nbytes(); }
   [[nodiscard]] double bits_per_weight() const noexcept;  ///< true bits: padding and scales counted

@@ -26,6 +26,11 @@ class BNQ_EXPORT Linear {
   /// Throws `unsupported` unless the weight has two axes and a depth whose sums fit in int32 (the message has the
   /// limit), `invalid_argument` for a bias of another length or one that is not finite.
   explicit Linear(const QuantizedTensor& weight, std::span<const float> bias = {});
+
+  /// Where a kernel reads the layout as it lies (docs/kernels.rst), the bytes are not copied: the Linear shares the
+  /// tensor's owner, so that the tensor itself may go. They must not change while the Linear lives; if they do, results
+  /// are those of some codes, and no other memory is touched.
+  /// Throws also `bad_content` when the bytes hold a code that the scheme does not have.
   explicit Linear(const PackedTensor& weight, std::span<const float> bias = {});
   ~Linear();
   Linear(Linear&&) noexcept;
@@ -39,6 +44,9 @@ class BNQ_EXPORT Linear {
   /// Bytes of weights, scales, sums and bias in the order of the kernel: what one token reads.
   [[nodiscard]] std::size_t nbytes() const noexcept;
 
+  /// Those of them that the Linear holds itself: all, but for a packed tensor's bytes that it reads as they lie.
+  [[nodiscard]] std::size_t own_nbytes() const noexcept;
+
   /// Bytes of scratch that `forward` needs for this many tokens.
   [[nodiscard]] std::size_t scratch_bytes(std::int64_t tokens) const;
 
@@ -47,7 +55,8 @@ class BNQ_EXPORT Linear {
   /// Throws `invalid_argument` when shapes or dtypes do not fit or the scratch is too small.
   void forward(const TensorView& x, const MutableTensorView& y, std::span<std::byte> scratch) const;
 
-  /// The kernel that runs, its instruction set and tile, and why each better one was passed over.
+  /// The kernel that runs, its instruction set and tile, what it holds in memory, and why each better kernel was passed
+  /// over.
   [[nodiscard]] std::string explain() const;
 
  private:

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace bnq::detail {
 
@@ -20,29 +21,37 @@ namespace bnq::detail {
 ///
 /// The last panel of t8 and t2 holds as many multiples of 16 outputs as are needed. So one 32-bit lane is one output: a
 /// kernel broadcasts four activations to all lanes, and no sum runs across lanes.
-enum class TileKind : std::uint8_t { rows, t8, t2 };
+///
+/// Two forms are layouts, whose bytes a kernel reads where they lie, so that weights are in memory once:
+///
+///   u2_hf  docs/formats/u2_hf.rst. A panel is 16 byte rows: output 16 * f + i of a panel is field f of its byte row i,
+///          which is output f * outputs / 4 + 16 * panel + i of the layer
+enum class TileKind : std::uint8_t { rows, t8, t2, u2_hf };
 
 struct TileForm {
   TileKind kind;
   std::int64_t panel_outputs;
-  std::int64_t depth_multiple;
+  std::int64_t depth_multiple;   ///< of the activations where the weights lie as a layout has them, which is not padded
+  const char* layout = nullptr;  ///< whose bytes are read in place; null where codes are regrouped
 };
 
 inline constexpr TileForm tile_rows{TileKind::rows, 1, 1};
 inline constexpr TileForm tile_t8{TileKind::t8, 64, 4};
 inline constexpr TileForm tile_t2{TileKind::t2, 64, 16};
+inline constexpr TileForm tile_u2_hf{TileKind::u2_hf, 64, 64, "u2_hf"};
 inline constexpr std::int64_t vector_outputs = 16;  ///< outputs of a last panel are padded to a multiple of this
 
 /// Weights in the order of a kernel, and what stands beside them. Arrays by panel are [panels, groups, panel_outputs].
 struct TileView {
   const std::byte* codes;
   const float* scales;       ///< by panel
-  const std::int32_t* sums;  ///< by panel: sum of a group's codes
+  const std::int32_t* sums;  ///< by panel: sum of a group's codes; null where a layout is read whose kernel needs none
   const float* bias;         ///< [panels, panel_outputs], or null
   std::int64_t outputs;
   std::int64_t groups;        ///< 0 when the depth is 0
   std::int64_t group_stride;  ///< codes a group takes, padding included
-  std::int64_t panel_bytes;   ///< of every panel but the last, which may be shorter
+  std::int64_t panel_bytes;   ///< of every panel but the last, which may be shorter; 0 where a layout is read
+  std::int64_t depth;         ///< codes of a row, without padding
 };
 
 /// What a matrix kernel is given: all tokens by the outputs of panels [first_panel, last_panel). Pointers are valid and
@@ -64,7 +73,8 @@ struct GemmArguments {
 struct GemmProblem {
   int min_code;  ///< of the weights
   int max_code;
-  std::int64_t group_size;  ///< codes of the longest exact sum
+  std::int64_t group_size;       ///< codes of the longest exact sum
+  std::string_view layout = {};  ///< of the weights where they are packed
 };
 
 /// One operation on one instruction set. `run` is noexcept, allocates nothing, starts no thread, and gives the bits
@@ -78,7 +88,7 @@ struct Kernel {
   std::uint8_t activation_xor;  ///< 0x80 where the activations are the unsigned operand, code + 128
   /// Why this kernel cannot compute the layer, or null.
   const char* (*refusal)(const GemmProblem& problem);
-  std::size_t (*workspace_bytes)(std::int64_t tokens, std::int64_t padded_depth);
+  std::size_t (*workspace_bytes)(std::int64_t tokens, const TileView& tile);
   void (*run)(const GemmArguments& arguments) noexcept;
 
   [[nodiscard]] std::string name() const;  ///< "gemm_i8_t2/avx512vnni/6x64"
@@ -145,5 +155,6 @@ extern const Kernel gemm_i8_t8_avx2;
 extern const Kernel gemm_i8_t2_avx2;
 extern const Kernel gemm_i8_t8_avx512vnni;
 extern const Kernel gemm_i8_t2_avx512vnni;
+extern const Kernel gemm_i8_u2_hf_avx512vnni;
 
 }  // namespace bnq::detail

@@ -37,6 +37,8 @@ struct LayoutRow {
   void (*pack)(const CodeMatrix<const std::int8_t>& codes, std::span<std::byte> data);
   /// Never reads a code that is none of the scheme's as another: the caller checks them.
   void (*unpack)(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& codes);
+  /// Does every code belong to the scheme? Null where no kernel reads the layout in place: there `unpack` is asked.
+  bool (*has_codes_of)(const Scheme& scheme, std::span<const std::byte> data) = nullptr;
 };
 
 // One file each.

@@ -5,6 +5,7 @@
 #include "layout/layout_row.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 namespace bnq::detail {
@@ -81,6 +82,20 @@ void unpack(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& code
   });
 }
 
+/// No field is 3.
+bool has_codes_of(const Scheme& /*scheme*/, std::span<const std::byte> data) {
+  std::atomic<bool> all = true;
+  parallel_for(static_cast<std::int64_t>(data.size()), elems_a_thread, [&](std::int64_t first, std::int64_t last) {
+    unsigned both_bits = 0;
+    for (std::int64_t at = first; at < last; ++at) {
+      const auto byte = std::to_integer<unsigned>(data[static_cast<std::size_t>(at)]);
+      both_bits |= byte & byte >> 1U;
+    }
+    if ((both_bits & 0x55U) != 0) all = false;
+  });
+  return all;
+}
+
 }  // namespace
 
 constinit const LayoutRow layout_u2_hf{.name = "u2_hf",
@@ -90,6 +105,7 @@ constinit const LayoutRow layout_u2_hf{.name = "u2_hf",
                                        .refusal = refusal,
                                        .storage_shape = storage_shape,
                                        .pack = pack,
-                                       .unpack = unpack};
+                                       .unpack = unpack,
+                                       .has_codes_of = has_codes_of};
 
 }  // namespace bnq::detail

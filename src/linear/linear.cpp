@@ -52,10 +52,9 @@ void require_exact_sums(const Scheme& scheme, std::int64_t group_size) {
 }
 
 /// Codes of the longest sum: a group, or the whole depth.
-std::int64_t sum_length(const QuantizedTensor& weight) {
-  const Granularity& granularity = weight.scheme().granularity();
-  const bool by_group = granularity.kind == Granularity::Kind::group;
-  return by_group ? std::min(granularity.group_size, weight.depth()) : weight.depth();
+std::int64_t sum_length(const Scheme& scheme, std::int64_t depth) {
+  const Granularity& granularity = scheme.granularity();
+  return granularity.kind == Granularity::Kind::group ? std::min(granularity.group_size, depth) : depth;
 }
 
 void require_bias(std::span<const float> bias, std::int64_t outputs) {
@@ -98,7 +97,7 @@ void require_shapes(const TensorView& x, const MutableTensorView& y, std::int64_
 
 /// A multiple of a cache line, so that each thread's piece is aligned as the first is.
 std::size_t workspace_bytes(const detail::Kernel& kernel, std::int64_t tokens, const detail::Tile& tile) {
-  const std::size_t bytes = kernel.workspace_bytes(tokens, tile.padded_depth());
+  const std::size_t bytes = kernel.workspace_bytes(tokens, tile.view());
   return detail::ceil_div(bytes, line_bytes) * line_bytes;
 }
 
@@ -112,22 +111,41 @@ std::int64_t parts_of(std::int64_t tokens, const detail::Tile& tile) {
   return worth < static_cast<double>(most) ? static_cast<std::int64_t>(worth) : most;
 }
 
+/// What explain() says of memory.
+std::string memory_text(const detail::Tile& tile, const char* layout) {
+  const std::string own = "  memory: " + std::to_string(tile.own_nbytes()) + " bytes of its own";
+  if (layout == nullptr) return own + ", the weights in the kernel's order\n";
+  return own + "; it reads " + std::to_string(tile.nbytes() - tile.own_nbytes()) +
+         " bytes of the packed tensor where they lie (" + layout + ")\n";
+}
+
+/// Throws what the constructors do. `layout` is that of the weights, or empty where they are not packed.
+detail::Choice choose(const Scheme& scheme, const Shape& shape, std::span<const float> bias, std::string_view layout) {
+  require_two_axes(shape);
+  require_bias(bias, shape[0]);
+  const std::int64_t group_size = sum_length(scheme, shape[1]);
+  require_exact_sums(scheme, group_size);
+  return detail::choose_kernel(
+      active_isa(),
+      {.min_code = scheme.min_code(), .max_code = scheme.max_code(), .group_size = group_size, .layout = layout});
+}
+
 }  // namespace
 
 Linear::Linear(const QuantizedTensor& weight, std::span<const float> bias) {
-  require_two_axes(weight.shape());
-  require_bias(bias, weight.rows());
-  const std::int64_t group_size = sum_length(weight);
-  require_exact_sums(weight.scheme(), group_size);
-  const Isa isa = active_isa();
-  detail::Choice choice = detail::choose_kernel(
-      isa, {.min_code = weight.scheme().min_code(), .max_code = weight.scheme().max_code(), .group_size = group_size});
-  detail::Tile tile(choice.kernel->tile, weight, bias);
-  state_ = std::make_unique<const State>(
-      State{weight.scheme(), detail::row_kernels(isa), std::move(choice), std::move(tile)});
+  const detail::Choice choice = choose(weight.scheme(), weight.shape(), bias, {});
+  state_ = std::make_unique<const State>(State{weight.scheme(), detail::row_kernels(active_isa()), choice,
+                                               detail::Tile(choice.kernel->tile, weight, bias)});
 }
 
-Linear::Linear(const PackedTensor& weight, std::span<const float> bias) : Linear(unpack(weight), bias) {}
+Linear::Linear(const PackedTensor& weight, std::span<const float> bias) {
+  const detail::Choice choice = choose(weight.scheme(), weight.shape(), bias, weight.layout().name());
+  const detail::TileForm& form = choice.kernel->tile;
+  const bool in_place = form.layout != nullptr;
+  state_ = std::make_unique<const State>(
+      State{weight.scheme(), detail::row_kernels(active_isa()), choice,
+            in_place ? detail::Tile(form, weight, bias) : detail::Tile(form, unpack(weight), bias)});
+}
 
 Linear::~Linear() = default;
 Linear::Linear(Linear&&) noexcept = default;
@@ -179,12 +197,14 @@ void Linear::forward(const TensorView& x, const MutableTensorView& y, std::span<
 }
 
 std::size_t Linear::nbytes() const noexcept { return state_->tile.nbytes(); }
+std::size_t Linear::own_nbytes() const noexcept { return state_->tile.own_nbytes(); }
 
 std::string Linear::explain() const {
   const State& s = *state_;
   std::string text = "Linear [" + std::to_string(out_features()) + ", " + std::to_string(in_features()) + "] " +
                      s.scheme.to_string() + " x int8 activations\n  kernel: " + s.choice.kernel->name() +
-                     ", exact int32 sums\n  instruction set: " + std::string(name(s.choice.kernel->isa)) + "\n";
+                     ", exact int32 sums\n  instruction set: " + std::string(name(s.choice.kernel->isa)) + "\n" +
+                     memory_text(s.tile, s.choice.kernel->tile.layout);
   for (const detail::PassedOver& other : s.choice.passed_over) {
     text += "  passed over: " + other.kernel->name() + ", " + other.why + "\n";
   }

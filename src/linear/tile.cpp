@@ -3,6 +3,7 @@
 #include "core/checked.h"
 #include "core/memory/memory.h"
 #include "core/parallel.h"
+#include "layout/layout_row.h"
 
 #include <algorithm>
 
@@ -40,17 +41,45 @@ std::int64_t bytes_a_step(const TileForm& form, std::int64_t outputs) {
   return form.kind == TileKind::rows ? 1 : 4 * round_up(std::min(outputs, form.panel_outputs), vector_outputs);
 }
 
+/// Where an output's scales, sums and bias stand.
+struct Slot {
+  std::int64_t panel;
+  std::int64_t inside;
+};
+
+Slot slot_of(const TileForm& form, std::int64_t outputs, std::int64_t n) {
+  if (form.kind != TileKind::u2_hf) return {n / form.panel_outputs, n % form.panel_outputs};
+  const std::int64_t quarter = outputs / 4;
+  const std::int64_t byte_row = n % quarter;
+  return {byte_row / vector_outputs, n / quarter * vector_outputs + byte_row % vector_outputs};
+}
+
 }  // namespace
 
-Tile::Tile(const TileForm& form, const QuantizedTensor& weight, std::span<const float> bias)
-    : depth_(weight.depth()), group_size_(depth_), panels_(ceil_div(weight.rows(), form.panel_outputs)) {
-  const Granularity& granularity = weight.scheme().granularity();
+Tile::Tile(const TileForm& form, const Scheme& scheme, const Shape& shape)
+    : depth_(shape[1]), group_size_(depth_), panels_(ceil_div(shape[0], form.panel_outputs)) {
+  const Granularity& granularity = scheme.granularity();
   if (granularity.kind == Granularity::Kind::group) group_size_ = std::min(granularity.group_size, depth_);
-  view_.outputs = weight.rows();
+  view_.outputs = shape[0];
   view_.groups = depth_ == 0 ? 0 : ceil_div(depth_, group_size_);
   view_.group_stride = round_up(group_size_, form.depth_multiple);
+  view_.depth = depth_;
+}
+
+Tile::Tile(const TileForm& form, const QuantizedTensor& weight, std::span<const float> bias)
+    : Tile(form, weight.scheme(), weight.shape()) {
   place_codes(form, weight);
-  place_scales(form, weight, bias);
+  place_scales(form, weight.scales(), bias);
+}
+
+Tile::Tile(const TileForm& form, const PackedTensor& weight, std::span<const float> bias)
+    : Tile(form, weight.scheme(), weight.shape()) {
+  // What is wrong is said as everywhere else: by unpacking.
+  if (!weight.layout().row().has_codes_of(weight.scheme(), weight.data())) (void)unpack(weight);
+  codes_ = weight.owner();
+  view_.codes = weight.data().data();
+  shared_bytes_ = weight.data().size();
+  place_scales(form, weight.scales(), bias);
 }
 
 void Tile::place_codes(const TileForm& form, const QuantizedTensor& weight) {
@@ -60,15 +89,15 @@ void Tile::place_codes(const TileForm& form, const QuantizedTensor& weight) {
   const std::int64_t bytes =
       panels_ == 0 ? 0 : (panels_ - 1) * view_.panel_bytes + steps * bytes_a_step(form, last_outputs);
   code_bytes_ = static_cast<std::size_t>(bytes);
-  codes_ = zeroed_memory(code_bytes_);
-  view_.codes = codes_.get();
+  const std::shared_ptr<std::byte> memory = zeroed_memory(code_bytes_);
+  codes_ = memory;
+  view_.codes = memory.get();
   sums_.resize(static_cast<std::size_t>(panels_ * view_.groups * form.panel_outputs));
   view_.sums = sums_.data();
   parallel_for(view_.outputs, outputs_a_thread, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t n = first; n < last; ++n) {
-      const std::int64_t panel = n / form.panel_outputs;
-      const std::int64_t inside = n % form.panel_outputs;
-      const Line line{codes_.get() + panel * view_.panel_bytes, inside,
+      const auto [panel, inside] = slot_of(form, view_.outputs, n);
+      const Line line{memory.get() + panel * view_.panel_bytes, inside,
                       bytes_a_step(form, view_.outputs - panel * form.panel_outputs)};
       const std::int8_t* const codes = weight.codes().data() + n * depth_;
       for (std::int64_t g = 0; g < view_.groups; ++g) {
@@ -85,19 +114,18 @@ void Tile::place_codes(const TileForm& form, const QuantizedTensor& weight) {
   });
 }
 
-void Tile::place_scales(const TileForm& form, const QuantizedTensor& weight, std::span<const float> bias) {
-  scales_.resize(sums_.size());
+void Tile::place_scales(const TileForm& form, std::span<const float> scales, std::span<const float> bias) {
+  scales_.resize(static_cast<std::size_t>(panels_ * view_.groups * form.panel_outputs));
   if (!bias.empty()) bias_.resize(static_cast<std::size_t>(panels_ * form.panel_outputs));
-  const bool one_scale = weight.scheme().granularity().kind == Granularity::Kind::tensor;
+  const bool one_scale = scales.size() == 1;
   for (std::int64_t n = 0; n < view_.outputs; ++n) {
-    const std::int64_t panel = n / form.panel_outputs;
-    const std::int64_t inside = n % form.panel_outputs;
+    const auto [panel, inside] = slot_of(form, view_.outputs, n);
     for (std::int64_t g = 0; g < view_.groups; ++g) {
-      const auto from = static_cast<std::size_t>(one_scale ? 0 : n * view_.groups + g);
       scales_[static_cast<std::size_t>((panel * view_.groups + g) * form.panel_outputs + inside)] =
-          weight.scales()[from];
+          scales[static_cast<std::size_t>(one_scale ? 0 : n * view_.groups + g)];
     }
-    if (!bias.empty()) bias_[static_cast<std::size_t>(n)] = bias[static_cast<std::size_t>(n)];
+    if (bias.empty()) continue;
+    bias_[static_cast<std::size_t>(panel * form.panel_outputs + inside)] = bias[static_cast<std::size_t>(n)];
   }
   view_.scales = scales_.data();
   view_.bias = bias.empty() ? nullptr : bias_.data();

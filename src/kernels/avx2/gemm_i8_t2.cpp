@@ -143,8 +143,8 @@ const char* refusal(const GemmProblem& problem) {
   return problem.min_code < -1 || problem.max_code > 1 ? "its tile holds codes -1, 0 and +1" : nullptr;
 }
 
-std::size_t workspace_bytes(std::int64_t tokens, std::int64_t padded_depth) {
-  return tokens < decoded_from_tokens ? 0 : static_cast<std::size_t>(padded_depth) * pair * lanes;
+std::size_t workspace_bytes(std::int64_t tokens, const TileView& tile) {
+  return tokens < decoded_from_tokens ? 0 : static_cast<std::size_t>(tile.groups * tile.group_stride) * pair * lanes;
 }
 
 }  // namespace

@@ -155,7 +155,7 @@ inline void run_tiles(const GemmArguments& a, const Tile (&row)[row_vectors / pa
   }
 }
 
-inline std::size_t no_workspace(std::int64_t /*tokens*/, std::int64_t /*padded_depth*/) { return 0; }
+inline std::size_t no_workspace(std::int64_t /*tokens*/, const TileView& /*tile*/) { return 0; }
 
 }  // namespace
 }  // namespace bnq::detail

@@ -165,9 +165,9 @@ const char* refusal(const GemmProblem& problem) {
   return problem.group_size > most_codes ? "its sums would overflow at this depth" : nullptr;
 }
 
-std::size_t workspace_bytes(std::int64_t tokens, std::int64_t padded_depth) {
+std::size_t workspace_bytes(std::int64_t tokens, const TileView& tile) {
   if (tokens < panel_from_tokens) return 0;
-  return static_cast<std::size_t>(padded_depth * tile_t2.panel_outputs);
+  return static_cast<std::size_t>(tile.groups * tile.group_stride * tile_t2.panel_outputs);
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ void run(const GemmArguments& a) noexcept {
 
 const char* refusal(const GemmProblem& /*problem*/) { return nullptr; }
 
-std::size_t workspace_bytes(std::int64_t /*tokens*/, std::int64_t /*padded_depth*/) { return 0; }
+std::size_t workspace_bytes(std::int64_t /*tokens*/, const TileView& /*tile*/) { return 0; }
 
 }  // namespace
 

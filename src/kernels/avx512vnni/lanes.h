@@ -54,11 +54,16 @@ inline __m256i narrow_bf16(__m512 values) noexcept {
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_blend_epi32(nan, rounded, bits), 16));
 }
 
-/// Writes outputs [first, first + 16) of a token, as far as there are so many.
-inline void store(const GemmArguments& a, std::int64_t token, std::int64_t first, __m512 values) noexcept {
-  const std::int64_t left = a.tile.outputs - first;
-  const auto mask = static_cast<__mmask16>(left >= vector_outputs ? 0xFFFF : (1 << left) - 1);
-  const std::int64_t at = token * a.tile.outputs + first;
+/// Outputs of the layer that a vector holds: 16 from `first` on, or as many as are left.
+struct Columns {
+  std::int64_t first;
+  std::int64_t left;
+};
+
+/// Writes a token's outputs.
+inline void store(const GemmArguments& a, std::int64_t token, const Columns& columns, __m512 values) noexcept {
+  const auto mask = static_cast<__mmask16>(columns.left >= vector_outputs ? 0xFFFF : (1 << columns.left) - 1);
+  const std::int64_t at = token * a.tile.outputs + columns.first;
   const __mmask16 nan = _mm512_cmp_ps_mask(values, values, _CMP_UNORD_Q);
   values = _mm512_mask_mov_ps(values, nan, _mm512_castsi512_ps(_mm512_set1_epi32(0x7FC00000)));
   if (a.y_dtype == DType::f32) return _mm512_mask_storeu_ps(static_cast<float*>(a.y) + at, mask, values);
@@ -78,17 +83,26 @@ struct Place {
   }
 };
 
+/// The order of t8 and t2: all outputs of a panel side by side.
+struct SideBySide {
+  static Columns columns(const TileView& tile, std::int64_t panel, unsigned v) noexcept {
+    const std::int64_t first = panel * tile_t8.panel_outputs + v * vector_outputs;
+    return {first, tile.outputs - first};
+  }
+};
+
 /// float(acc) * s, what one group adds to an output.
 inline __m512 term(const TileView& tile, const Place& place, std::int64_t g, unsigned v, __m512i acc) noexcept {
   return _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(tile.scales + place.at(tile, g, v)));
 }
 
 /// sum * activation_scale + bias, rounded and written.
+template <typename Order>
 inline void finish(const GemmArguments& a, const Place& place, std::int64_t token, unsigned v, __m512 sum) noexcept {
   __m512 y = _mm512_mul_ps(sum, _mm512_set1_ps(a.activation_scales[token]));
-  const std::int64_t column = place.panel * tile_t8.panel_outputs + v * vector_outputs;
-  if (a.tile.bias != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(a.tile.bias + column));
-  store(a, token, column, y);
+  const std::int64_t slot = place.panel * tile_t8.panel_outputs + v * vector_outputs;
+  if (a.tile.bias != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(a.tile.bias + slot));
+  store(a, token, Order::columns(a.tile, place.panel, v), y);
 }
 
 /// Vectors of a panel: 4, or what the last one needs.
@@ -109,7 +123,7 @@ inline unsigned tokens_of(std::int64_t tokens, std::int64_t token) noexcept {
 
 /// Sums the groups of T tokens by V vectors with `accumulate(acc, group)` and writes the outputs.
 /// `accumulate` gives exact int32 sums.
-template <unsigned T, unsigned V, typename Accumulate>
+template <unsigned T, unsigned V, typename Order = SideBySide, typename Accumulate>
 inline void tile_of(const GemmArguments& a, const Place& place, const Accumulate& accumulate) noexcept {
   const std::int64_t groups = a.tile.groups;
   __m512 sums[T][V];
@@ -127,7 +141,7 @@ inline void tile_of(const GemmArguments& a, const Place& place, const Accumulate
     }
   }
   for (unsigned t = 0; t < T; ++t) {
-    for (unsigned v = 0; v < V; ++v) finish(a, place, place.token + t, v, sums[t][v]);
+    for (unsigned v = 0; v < V; ++v) finish<Order>(a, place, place.token + t, v, sums[t][v]);
   }
 }
 

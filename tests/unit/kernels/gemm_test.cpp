@@ -9,6 +9,7 @@
 #include "support/test_scale.h"
 
 #include <bnq/cpu.h>
+#include <bnq/layout.h>
 #include <bnq/quantized_tensor.h>
 
 #include <gtest/gtest.h>
@@ -45,21 +46,24 @@ struct Problem {
   }
 };
 
-detail::GemmProblem limits_of(const Problem& p) {
+detail::GemmProblem limits_of(const Problem& p, std::string_view layout) {
   const Granularity& granularity = p.weight.scheme().granularity();
   const bool by_group = granularity.kind == Granularity::Kind::group;
   return {.min_code = p.weight.scheme().min_code(),
           .max_code = p.weight.scheme().max_code(),
-          .group_size = by_group ? std::min(granularity.group_size, p.weight.depth()) : p.weight.depth()};
+          .group_size = by_group ? std::min(granularity.group_size, p.weight.depth()) : p.weight.depth(),
+          .layout = layout};
 }
 
-/// Kernels that this machine runs and that do not refuse the problem.
+/// Kernels that this machine runs and that do not refuse the problem, packed as each of them wants it.
 std::vector<const Kernel*> kernels_for(const Problem& p) {
   const std::vector<Isa> isas = available_isas();
   std::vector<const Kernel*> kernels;
   for (const Kernel* kernel : detail::all_kernels()) {
     const bool runs = std::ranges::find(isas, kernel->isa) != isas.end();
-    if (runs && kernel->refusal(limits_of(p)) == nullptr) kernels.push_back(kernel);
+    const std::string_view layout = kernel->tile.layout == nullptr ? "" : kernel->tile.layout;
+    if (!layout.empty() && !Layout::parse(layout).refusal(p.weight.scheme(), p.weight.shape()).empty()) continue;
+    if (runs && kernel->refusal(limits_of(p, layout)) == nullptr) kernels.push_back(kernel);
   }
   return kernels;
 }
@@ -90,12 +94,32 @@ struct Activations {
   }
 };
 
+/// The weights in the order of a kernel. Packed bytes that it reads as they lie are guarded.
+struct Weights {
+  std::optional<GuardedBuffer> packed;
+  detail::Tile tile;
+
+  Weights(const Kernel& kernel, const Problem& p) : tile(tile_of(kernel, p)) {}
+
+  detail::Tile tile_of(const Kernel& kernel, const Problem& p) {
+    if (kernel.tile.layout == nullptr) return {kernel.tile, p.weight, p.bias};
+    const PackedTensor bytes = pack(p.weight, Layout::parse(kernel.tile.layout));
+    packed.emplace(bytes.data().size(), p.guard).assign(bytes.data());
+    Tensor scales(DType::f32, scales_shape(p.weight.shape(), p.weight.scheme().granularity()));
+    std::ranges::copy(bytes.scales(), scales.data<float>().begin());
+    const PackedTensor guarded(bytes.layout(), bytes.scheme(), bytes.dtype(), bytes.shape(), packed->bytes(), nullptr,
+                               std::move(scales));
+    return {kernel.tile, guarded, p.bias};
+  }
+};
+
 std::vector<std::byte> run(const Kernel& kernel, const Problem& p) {
-  const detail::Tile tile(kernel.tile, p.weight, p.bias);
+  const Weights weights(kernel, p);
+  const detail::Tile& tile = weights.tile;
   Activations activations(p, tile, kernel.activation_xor);
   GuardedBuffer y(static_cast<std::size_t>(p.tokens() * p.weight.rows()) * size_bytes(p.y_dtype), p.guard);
   std::memset(y.data(), 0xA5, y.bytes().size());
-  const std::size_t workspace_bytes = (kernel.workspace_bytes(p.tokens(), tile.padded_depth()) + 63) / 64 * 64;
+  const std::size_t workspace_bytes = (kernel.workspace_bytes(p.tokens(), tile.view()) + 63) / 64 * 64;
   GuardedBuffer workspace(workspace_bytes, p.guard);  // a page ends at a multiple of 64
   std::memset(workspace.data(), 0xA5, workspace_bytes);
   const std::int64_t middle = tile.panels() / 2;  // in two calls, as two threads would
@@ -148,7 +172,8 @@ QuantizedTensor random_weight(Random& random, const Scheme& scheme, const Shape&
 Problem random_problem(Random& random) {
   const bool wide = random.integer(0, 15) == 0;
   const std::int64_t tokens = random.integer(0, 31) == 0 ? random.integer(48, 70) : random.integer(1, 14);
-  const std::int64_t outputs = random.integer(1, wide ? 200 : 40);
+  const std::int64_t quarter = random.integer(1, wide ? 50 : 10);
+  const std::int64_t outputs = random.coin() ? 4 * quarter : 4 * quarter - random.integer(1, 3);
   const std::int64_t depth = random.integer(1, random.integer(0, 15) == 0 ? 600 : 60);
   Problem p{.weight = random_weight(random, random_scheme(random), {outputs, depth}),
             .bias = {},

@@ -42,7 +42,8 @@ TEST(Allocation, ForwardAllocatesNothing) {
   constexpr std::int64_t depth = 4100;
   const std::vector<float> values(outputs * depth, 0.5F);
   for (const char* scheme : {"ternary", "8", "int4-absmax:group(64)"}) {
-    const Linear linear(quantize({values.data(), DType::f32, {outputs, depth}}, Scheme::parse(scheme)));
+    // Packed, so that kernels that read a layout in place are met too.
+    const Linear linear(pack(quantize({values.data(), DType::f32, {outputs, depth}}, Scheme::parse(scheme))));
     for (const std::int64_t tokens : {1, 7, 60}) {
       const TensorView x(values.data(), DType::f32, {tokens, depth});
       std::vector<float> y(static_cast<std::size_t>(tokens * outputs));
