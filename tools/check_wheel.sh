@@ -78,9 +78,22 @@ check_links() {
   done
 }
 
+# Printed, not tested: time is the machine's.
+import_seconds() {
+  (cd "$out" && fresh/bin/python - <<'PYTHON'
+import statistics, subprocess, sys
+code = "import numpy, time; t = time.perf_counter(); import bnq; print(time.perf_counter() - t)"
+times = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) for _ in range(7)]
+print(f"{statistics.median(times):.3f}")
+PYTHON
+  )
+}
+
 build
 check_contents
 install
 use
 check_links
-echo "check_wheel: $(basename "$wheel"), $(du -k "$wheel" | cut -f1) KiB, works with numpy alone"
+kib=$(du -k "$wheel" | cut -f1)
+[ "$kib" -le 5000 ] || fail "the wheel has $kib KiB, at most 5000 are wanted"
+echo "check_wheel: $(basename "$wheel"), $kib KiB, works with numpy alone; import bnq takes $(import_seconds) s after numpy"
