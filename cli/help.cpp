@@ -22,10 +22,13 @@ std::string schemes() {
   return table.text();
 }
 
-std::string layouts() {
+/// Those that `pack` chooses from, or those of other programs: they hold scales.
+std::string layouts(bool of_others) {
   Table table({{"", left}, {"", left}});
-  for (const Layout& layout : Layout::all())
+  for (const Layout& layout : Layout::all()) {
+    if (layout.holds_scales() != of_others) continue;
     table.add({"  " + std::string(layout.name()), std::string(layout.about())});
+  }
   return table.text();
 }
 
@@ -53,7 +56,8 @@ std::string help_footer() {
          ":group(n),\n"
          "  the elements that share a scale: 4:group(128), ternary:row.\n\n"
          "Layouts, how codes lie in a file; bnq takes the first that holds the tensor:\n" +
-         layouts() + examples;
+         layouts(false) + "\nLayouts of other programs, for Python and C++, when they are named:\n" + layouts(true) +
+         examples;
 }
 
 std::string help_of(const CLI::App& app) {

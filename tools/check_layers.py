@@ -17,6 +17,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "src/core/memory/": (PUBLIC, "core/", "sys/mman.h"),
     "src/quantize/": (PUBLIC, "core/", "kernels/"),
     "src/layout/": (PUBLIC, "core/"),
+    "src/layout/blocks/": (PUBLIC, "core/", "layout/layout_row.h"),
     "src/kernels/": (PUBLIC, "core/"),
     "src/kernels/cpu.cpp": (PUBLIC, "core/", "cpuid.h", "sys/auxv.h", "asm/hwcap.h"),
     "src/kernels/scalar/": ("kernels/kernel.h", "core/rounding.h", "core/float16.h"),

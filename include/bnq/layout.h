@@ -22,11 +22,17 @@ class BNQ_EXPORT Layout {
   /// The layout called `name`. Throws `invalid_argument` with the list of names.
   [[nodiscard]] static Layout parse(std::string_view name);
 
-  /// Every layout, smallest codes first.
+  /// Every layout: first those that `pack` chooses from, smallest codes first, then those of other programs' files,
+  /// which are taken when they are named.
   [[nodiscard]] static std::vector<Layout> all();
 
   [[nodiscard]] std::string_view name() const;
   [[nodiscard]] std::string_view about() const;  ///< one line for people
+
+  /// Are the scales among the codes, in the layout's bytes? Otherwise they are float32 numbers beside them.
+  [[nodiscard]] bool holds_scales() const noexcept;
+  /// Is this an order that some files have and bnq reads, but writes in another?
+  [[nodiscard]] bool is_read_only() const noexcept;
 
   /// Empty when this layout can hold a tensor of this scheme and shape; otherwise why it cannot.
   [[nodiscard]] std::string refusal(const Scheme& scheme, const Shape& shape) const;
@@ -47,7 +53,8 @@ class BNQ_EXPORT Layout {
   const detail::LayoutRow* row_;
 };
 
-/// Bytes that say what they are: layout, scheme, shape, and the float32 scales beside them. Copies share the bytes.
+/// Bytes that say what they are: layout, scheme, shape, and the float32 scales beside them, unless the layout holds
+/// them among its codes. Copies share the bytes.
 class BNQ_EXPORT PackedTensor {
  public:
   /// `data` are the layout's bytes, kept alive by `owner` (a buffer or a file mapping; null: they outlive the tensor,
@@ -57,6 +64,10 @@ class BNQ_EXPORT PackedTensor {
   PackedTensor(Layout layout, Scheme scheme, DType dtype, Shape shape, std::span<const std::byte> data,
                std::shared_ptr<const void> owner, Tensor scales);
 
+  /// The same for a layout that holds its scales: they are looked at by `unpack`, as codes are.
+  PackedTensor(Layout layout, Scheme scheme, DType dtype, Shape shape, std::span<const std::byte> data,
+               std::shared_ptr<const void> owner);
+
   [[nodiscard]] const Layout& layout() const noexcept { return layout_; }
   [[nodiscard]] const Scheme& scheme() const noexcept { return scheme_; }
   [[nodiscard]] DType dtype() const noexcept { return dtype_; }
@@ -64,11 +75,20 @@ class BNQ_EXPORT PackedTensor {
   [[nodiscard]] std::span<const std::byte> data() const noexcept { return data_; }
   /// What keeps `data()`; null where the caller does.
   [[nodiscard]] const std::shared_ptr<const void>& owner() const noexcept { return owner_; }
+  /// Empty when the layout holds them: `unpack(p).scales()` has them.
   [[nodiscard]] std::span<const float> scales() const noexcept { return scales_.data<float>(); }
+  /// How far a layout that holds its scales moved them when this was packed: the largest |stored - scale| / scale of
+  /// scales that count (of codes that are not all 0). 0 when they are exact, and of bytes that came from elsewhere.
+  [[nodiscard]] double scale_error() const noexcept { return scale_error_; }
   [[nodiscard]] std::size_t nbytes() const noexcept { return data_.size() + scales_.nbytes(); }
   [[nodiscard]] double bits_per_weight() const noexcept;  ///< true bits: padding and scales counted
 
  private:
+  friend BNQ_EXPORT PackedTensor pack(const QuantizedTensor& q, const Layout& layout);
+
+  /// Throws unless layout, scheme, dtype, shape and bytes fit; its place in messages.
+  [[nodiscard]] std::string require_bytes() const;
+
   Layout layout_;
   Scheme scheme_;
   DType dtype_;
@@ -76,16 +96,20 @@ class BNQ_EXPORT PackedTensor {
   std::span<const std::byte> data_;
   std::shared_ptr<const void> owner_;
   Tensor scales_;
+  double scale_error_ = 0;
 };
 
-/// Codes to bytes. Throws `unsupported`, naming the layouts that could hold what this one cannot.
+/// Codes to bytes. A layout that holds its scales rounds them to its own dtype; `PackedTensor::scale_error` says how
+/// far. Throws `unsupported`, naming the layouts that could hold what this one cannot, or the first scale that has no
+/// place.
 [[nodiscard]] BNQ_EXPORT PackedTensor pack(const QuantizedTensor& q, const Layout& layout);
 
 /// Into the first layout of the table that holds it, which is the smallest.
 [[nodiscard]] BNQ_EXPORT PackedTensor pack(const QuantizedTensor& q);
 
-/// Bytes to codes: `unpack(pack(q))` has the codes and scales of `q`.
-/// Throws `bad_content` when the bytes hold a code that the scheme does not have.
+/// Bytes to codes: `unpack(pack(q))` has the codes and scales of `q`, those scales rounded that a layout holds rounded.
+/// Throws `bad_content` when the bytes hold a code that the scheme does not have, no scale where one should be, or
+/// several where the scheme has one.
 [[nodiscard]] BNQ_EXPORT QuantizedTensor unpack(const PackedTensor& p);
 
 }  // namespace bnq

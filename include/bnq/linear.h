@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace bnq {
 
@@ -55,8 +56,8 @@ class BNQ_EXPORT Linear {
   /// Throws `invalid_argument` when shapes or dtypes do not fit or the scratch is too small.
   void forward(const TensorView& x, const MutableTensorView& y, std::span<std::byte> scratch) const;
 
-  /// The kernel that runs, its instruction set and tile, what it holds in memory, and why each better kernel was passed
-  /// over.
+  /// The kernel that runs, its instruction set and tile, what it holds in memory, the layout that weights were unpacked
+  /// from, and why each better kernel was passed over.
   [[nodiscard]] std::string explain() const;
 
  private:

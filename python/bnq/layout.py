@@ -16,7 +16,8 @@ class Layout:
     """One way of storing codes. Immutable, hashable, equal by value.
 
     Args:
-        name: ``"i8"``, ``"i32_ct"``, ``"u2_hf"`` or ``"u1"``, or a Layout.
+        name: ``"i8"``, ``"i32_ct"``, ``"u2_hf"``, ``"u1"`` or the name of another program's layout, such as
+            ``"tq2_0"``, or a Layout.
 
     Raises:
         InvalidArgumentError: there is no such layout; the message lists what there is.
@@ -44,6 +45,16 @@ class Layout:
         """One line for people."""
         return self._handle.about
 
+    @property
+    def holds_scales(self) -> bool:
+        """Whether the scales lie among the codes. Otherwise they are float32 numbers beside them."""
+        return self._handle.holds_scales
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether bnq reads this order of bytes, and writes another."""
+        return self._handle.is_read_only
+
     def refusal(self, scheme: SchemeLike, shape: tuple[int, ...]) -> str:
         """Why this layout cannot hold such a tensor; empty when it can."""
         return self._handle.refusal(Scheme(scheme)._handle, shape_of(shape, "refusal"))
@@ -65,12 +76,14 @@ class Layout:
 
 
 def layouts() -> list[Layout]:
-    """Every layout, smallest codes first."""
+    """Every layout: those that :func:`bnq.pack` chooses from, smallest codes first, then those of other programs."""
     return [Layout._wrap(handle) for handle in _core.Layout.all()]
 
 
 class PackedTensor:
-    """Bytes that say what they are: layout, scheme, shape, and float32 scales beside them. Made by :func:`bnq.pack`.
+    """Bytes that say what they are: layout, scheme, shape, and float32 scales. Made by :func:`bnq.pack`.
+
+    Scales lie beside the bytes, or, where ``layout.holds_scales``, among the codes.
 
     ``data`` and ``scales`` are views, as those of :class:`bnq.QuantizedTensor`.
     """
@@ -93,7 +106,7 @@ class PackedTensor:
     def from_parts(
         cls,
         data: Array,
-        scales: Array,
+        scales: Array | None = None,
         *,
         layout: str | Layout,
         scheme: SchemeLike,
@@ -104,7 +117,7 @@ class PackedTensor:
 
         Args:
             data: the layout's bytes, in any integer dtype.
-            scales: float32, one a granule, that multiply codes.
+            scales: float32, one a granule, that multiply codes. Left out when the layout holds them.
             layout: how the codes lie in `data`.
             scheme: what codes and scales mean.
             shape: of the tensor, not of `data`.
@@ -115,7 +128,7 @@ class PackedTensor:
             InvalidArgumentError: sizes do not fit, a scale is negative or not finite. Codes are checked by ``unpack``.
         """
         data_view, framework = borrow_packed(data, "PackedTensor data", need="an integer dtype")
-        scales_view, _ = borrow_packed(scales, "PackedTensor scales", need="f32")
+        scales_view = None if scales is None else borrow_packed(scales, "PackedTensor scales", need="f32")[0]
         axes = shape_of(shape, "PackedTensor shape")
         handle = _core.PackedTensor.from_parts(
             Layout(layout)._handle, Scheme(scheme)._handle, output_name(dtype), axes, data_view, scales_view
@@ -131,7 +144,7 @@ class PackedTensor:
 
     @property
     def scales(self) -> Array:
-        """float32, one a granule."""
+        """float32, one a granule. Empty when the layout holds them: ``bnq.unpack(p).scales`` has them."""
         data = self._handle.scales(self._framework.wants_writable)
         return self._framework.view(data, self._handle.scales_shape, "f32")
 
@@ -161,6 +174,14 @@ class PackedTensor:
         return self._framework.name
 
     @property
+    def scale_error(self) -> float:
+        """How far packing moved a scale: the largest ``abs(stored - scale) / scale`` where codes are not all 0.
+
+        0.0 when every scale is exact, and for bytes that came from elsewhere. Layouts that hold f16 scales round them.
+        """
+        return self._handle.scale_error
+
+    @property
     def nbytes(self) -> int:
         """Bytes of ``data`` and ``scales``."""
         return self._handle.nbytes
@@ -171,18 +192,22 @@ class PackedTensor:
         return self._handle.bits_per_weight
 
     def __repr__(self) -> str:
+        moved = f", scales moved by up to {self.scale_error:.2g}" if self.scale_error else ""
         return (
             f"PackedTensor({self.layout}, {self.scheme}, shape={self.shape}, {self.nbytes} bytes, "
-            f"{self.bits_per_weight:.4g} bits/weight)"
+            f"{self.bits_per_weight:.4g} bits/weight{moved})"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         data = NUMPY.view(self._handle.data(False), (-1,), "u8")
-        scales = NUMPY.view(self._handle.scales(False), self._handle.scales_shape, "f32")
+        held = self._handle.layout.holds_scales
+        scales = None if held else NUMPY.view(self._handle.scales(False), self._handle.scales_shape, "f32")
         return _restore, (str(self.layout), (str(self.scheme), self.shape, self.dtype), data, scales, self.framework)
 
 
-def _restore(layout: str, kind: tuple[str, tuple[int, ...], str], data: Array, scales: Array, framework: str) -> Any:
+def _restore(
+    layout: str, kind: tuple[str, tuple[int, ...], str], data: Array, scales: Array | None, framework: str
+) -> Any:
     """What pickle and deepcopy call. Everything is checked again."""
     scheme, shape, dtype = kind
     p = PackedTensor.from_parts(data, scales, layout=layout, scheme=scheme, shape=shape, dtype=dtype)
@@ -194,10 +219,11 @@ def pack(q: QuantizedTensor, layout: str | Layout | None = None) -> PackedTensor
 
     Args:
         q: what to pack.
-        layout: left out, the first of :func:`bnq.layouts` that holds it.
+        layout: left out, the first of :func:`bnq.layouts` that holds it. Named, it may be one that holds f16 scales:
+            ``PackedTensor.scale_error`` says how far they were rounded.
 
     Raises:
-        UnsupportedError: this layout cannot hold it; the message names those that can.
+        UnsupportedError: this layout cannot hold it, or one of its scales; the message says what can.
     """
     _require_quantized("pack", q)
     chosen = None if layout is None else Layout(layout)._handle
@@ -205,10 +231,11 @@ def pack(q: QuantizedTensor, layout: str | Layout | None = None) -> PackedTensor
 
 
 def unpack(p: PackedTensor) -> QuantizedTensor:
-    """Bytes to codes: ``unpack(pack(q))`` has the codes and scales of ``q``.
+    """Bytes to codes: ``unpack(pack(q))`` has the codes of ``q``, and its scales as the layout holds them.
 
     Raises:
-        BadContentError: the bytes hold a code that the scheme does not have.
+        BadContentError: the bytes hold a code that the scheme does not have, no scale where one should be, or several
+            where the scheme has one.
     """
     if not isinstance(p, PackedTensor):
         raise InvalidArgumentError(f"unpack: not packed (got {type(p).__name__}, need a PackedTensor)")

@@ -14,18 +14,24 @@ void bind_packed_tensor(nb::module_& m) {
       .def_static(
           "from_parts",
           [](const Layout& layout, const Scheme& scheme, const char* dtype, Shape shape, const BorrowedTensor& data,
-             const BorrowedTensor& scales) -> PackedTensor {
+             const BorrowedTensor* scales) -> PackedTensor {
             const auto bytes = std::make_shared<const Tensor>(copy_of(data));
-            return {layout, scheme, dtype_called(dtype), std::move(shape), bytes->bytes(), bytes, copy_of(scales)};
+            const DType type = dtype_called(dtype);
+            if (scales == nullptr) return {layout, scheme, type, std::move(shape), bytes->bytes(), bytes};
+            return {layout, scheme, type, std::move(shape), bytes->bytes(), bytes, copy_of(*scales)};
           },
           ReleaseGil(), nb::arg("layout"), nb::arg("scheme"), nb::arg("dtype"), nb::arg("shape"), nb::arg("data"),
-          nb::arg("scales"))
+          nb::arg("scales").none())
       .def_prop_ro("layout", &PackedTensor::layout)
       .def_prop_ro("scheme", &PackedTensor::scheme)
       .def_prop_ro("dtype", [](const PackedTensor& p) { return name(p.dtype()); })
       .def_prop_ro("shape", [](const PackedTensor& p) { return shape_tuple(p.shape()); })
       .def_prop_ro("scales_shape",
-                   [](const PackedTensor& p) { return shape_tuple(scales_shape(p.shape(), p.scheme().granularity())); })
+                   [](const PackedTensor& p) {
+                     return shape_tuple(p.layout().holds_scales() ? Shape{0}
+                                                                  : scales_shape(p.shape(), p.scheme().granularity()));
+                   })
+      .def_prop_ro("scale_error", &PackedTensor::scale_error)
       .def_prop_ro("nbytes", &PackedTensor::nbytes)
       .def_prop_ro("bits_per_weight", &PackedTensor::bits_per_weight)
       .def(
@@ -50,6 +56,8 @@ void bind_layout(nb::module_& m) {
       .def_static("all", &Layout::all)
       .def_prop_ro("name", &Layout::name)
       .def_prop_ro("about", &Layout::about)
+      .def_prop_ro("holds_scales", &Layout::holds_scales)
+      .def_prop_ro("is_read_only", &Layout::is_read_only)
       .def_prop_ro("storage_dtype", [](const Layout& l) { return name(l.storage_dtype()); })
       .def(
           "storage_shape",

@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "core/fail.h"
+#include "layout/held_scales.h"
 #include "layout/layout_row.h"
 
 #include <algorithm>
@@ -10,9 +11,13 @@
 namespace bnq {
 namespace {
 
-// Every layout there is, smallest codes first: `pack` without a layout takes the first that fits.
-constexpr std::array<const detail::LayoutRow*, 4> rows{&detail::layout_u1, &detail::layout_u2_hf,
-                                                       &detail::layout_i32_ct, &detail::layout_i8};
+// Every layout there is. First bnq's choice, smallest codes first: `pack` without a layout takes the first that fits,
+// and i8 fits always. Behind it the layouts of other programs, for whom names them.
+constexpr std::array<const detail::LayoutRow*, 13> rows{
+    &detail::layout_u1,      &detail::layout_u2_hf,  &detail::layout_i32_ct, &detail::layout_i8,
+    &detail::layout_tq1_0,   &detail::layout_tq2_0,  &detail::layout_q2_0,   &detail::layout_q4_0,
+    &detail::layout_q8_0,    &detail::layout_iq2_bn, &detail::layout_i2_s,   &detail::layout_i2_s_arm,
+    &detail::layout_i2_s_1x4};
 
 std::string names() {
   std::string text;
@@ -42,7 +47,14 @@ std::vector<Layout> Layout::all() {
 std::string_view Layout::name() const { return row_->name; }
 std::string_view Layout::about() const { return row_->about; }
 
-std::string Layout::refusal(const Scheme& scheme, const Shape& shape) const { return row_->refusal(scheme, shape); }
+std::string Layout::refusal(const Scheme& scheme, const Shape& shape) const {
+  std::string why = row_->refusal(scheme, shape);
+  if (!why.empty() || !holds_scales()) return why;
+  return detail::held_scales_refusal(row_->held_scales->cell, scheme.granularity(), shape);
+}
+
+bool Layout::holds_scales() const noexcept { return row_->held_scales.has_value(); }
+bool Layout::is_read_only() const noexcept { return row_->pack == nullptr; }
 
 DType Layout::storage_dtype() const { return row_->storage_dtype; }
 

@@ -4,6 +4,7 @@
 #include "core/elements.h"
 #include "core/fail.h"
 #include "core/scales.h"
+#include "layout/held_scales.h"
 #include "layout/layout_row.h"
 
 #include <algorithm>
@@ -24,7 +25,8 @@ detail::CodeMatrix<Code> matrix(std::span<Code> codes, const Scheme& scheme, con
 std::string layouts_that_hold(const Scheme& scheme, const Shape& shape) {
   std::string text;
   for (const Layout& layout : Layout::all()) {
-    if (layout.refusal(scheme, shape).empty()) text += (text.empty() ? "" : ", ") + std::string(layout.name());
+    if (!layout.is_read_only() && layout.refusal(scheme, shape).empty())
+      text += (text.empty() ? "" : ", ") + std::string(layout.name());
   }
   return text;
 }
@@ -36,6 +38,34 @@ void require_holds(const Layout& layout, const Scheme& scheme, const Shape& shap
                                         .what = "cannot hold this tensor: it " + refusal,
                                         .got = scheme.to_string() + " " + to_string(shape),
                                         .cure = "layouts that can: " + layouts_that_hold(scheme, shape)});
+}
+
+void require_writable(const Layout& layout, const Scheme& scheme, const Shape& shape) {
+  if (!layout.is_read_only()) return;
+  detail::fail(ErrorKind::unsupported, {.where = "pack " + std::string(layout.name()),
+                                        .what = "this layout is read, not written",
+                                        .cure = "layouts that can be: " + layouts_that_hold(scheme, shape)});
+}
+
+/// A scheme may have codes that the layout has no place for, as long as this tensor has none of them.
+void require_fit(const QuantizedTensor& q, const Layout& layout) {
+  if (layout.row().first_misfit == nullptr) return;
+  const std::int64_t at = layout.row().first_misfit(q.codes());
+  if (at < 0) return;
+  detail::fail(ErrorKind::unsupported, {.where = "pack " + std::string(layout.name()),
+                                        .what = "a code that this layout cannot hold",
+                                        .got = std::to_string(q.codes()[static_cast<std::size_t>(at)]) + " at " +
+                                               detail::index_text(q.shape(), at),
+                                        .cure = "take another layout, such as i8"});
+}
+
+void require_scales_beside(const std::string& where, const Layout& layout, bool need) {
+  if (layout.holds_scales() != need) return;
+  detail::fail(ErrorKind::invalid_argument,
+               {.where = where,
+                .what = need ? "this layout holds its scales among the codes" : "the scales are missing",
+                .need = need ? "the bytes alone" : "one float32 a granule",
+                .cure = need ? "leave the scales out" : "hand them over beside the bytes"});
 }
 
 void require_codes(const PackedTensor& p, std::span<const std::int8_t> codes) {
@@ -66,7 +96,25 @@ PackedTensor::PackedTensor(Layout layout, Scheme scheme, DType dtype, Shape shap
       data_(data),
       owner_(std::move(owner)),
       scales_(std::move(scales)) {
-  const std::string where = "PackedTensor " + std::string(layout_.name());
+  const std::string where = require_bytes();
+  require_scales_beside(where, layout_, true);
+  detail::require_scales(where.c_str(), scales_, shape_, scheme_.granularity());
+}
+
+PackedTensor::PackedTensor(Layout layout, Scheme scheme, DType dtype, Shape shape, std::span<const std::byte> data,
+                           std::shared_ptr<const void> owner)
+    : layout_(layout),
+      scheme_(scheme),
+      dtype_(dtype),
+      shape_(std::move(shape)),
+      data_(data),
+      owner_(std::move(owner)),
+      scales_(DType::f32, {0}) {
+  require_scales_beside(require_bytes(), layout_, false);
+}
+
+std::string PackedTensor::require_bytes() const {
+  std::string where = "PackedTensor " + std::string(layout_.name());
   detail::require_quantizable(where.c_str(), dtype_);
   (void)element_count(shape_);
   require_holds(layout_, scheme_, shape_);
@@ -77,7 +125,7 @@ PackedTensor::PackedTensor(Layout layout, Scheme scheme, DType dtype, Shape shap
                                                .got = std::to_string(data_.size()),
                                                .need = std::to_string(need)});
   }
-  detail::require_scales(where.c_str(), scales_, shape_, scheme_.granularity());
+  return where;
 }
 
 double PackedTensor::bits_per_weight() const noexcept {
@@ -88,11 +136,23 @@ double PackedTensor::bits_per_weight() const noexcept {
 
 PackedTensor pack(const QuantizedTensor& q, const Layout& layout) {
   require_holds(layout, q.scheme(), q.shape());
+  require_writable(layout, q.scheme(), q.shape());
+  require_fit(q, layout);
   const auto bytes = static_cast<std::int64_t>(layout.storage_bytes(q.scheme(), q.shape()));
+  auto codes = matrix(q.codes(), q.scheme(), q.shape());
+  detail::StoredScales held;
+  if (layout.holds_scales()) held = detail::scales_to_store(q, layout);
+  codes.held_scales = held.values;
   const auto data = std::make_shared<Tensor>(DType::u8, Shape{bytes});
-  layout.row().pack(matrix(q.codes(), q.scheme(), q.shape()), data->bytes());
+  layout.row().pack(codes, data->bytes());
+  const auto packed = std::as_const(*data).bytes();
+  if (layout.holds_scales()) {
+    PackedTensor p(layout, q.scheme(), q.dtype(), q.shape(), packed, data);
+    p.scale_error_ = held.worst_error;
+    return p;
+  }
   Tensor scales = copy_of(q.scales(), scales_shape(q.shape(), q.scheme().granularity()));
-  return {layout, q.scheme(), q.dtype(), q.shape(), std::as_const(*data).bytes(), data, std::move(scales)};
+  return {layout, q.scheme(), q.dtype(), q.shape(), packed, data, std::move(scales)};
 }
 
 PackedTensor pack(const QuantizedTensor& q) {
@@ -103,10 +163,19 @@ PackedTensor pack(const QuantizedTensor& q) {
 }
 
 QuantizedTensor unpack(const PackedTensor& p) {
+  const Layout& layout = p.layout();
   Tensor codes(DType::i8, p.shape());
-  p.layout().row().unpack(p.data(), matrix(codes.data<std::int8_t>(), p.scheme(), p.shape()));
-  require_codes(p, std::as_const(codes).data<std::int8_t>());
-  Tensor scales = copy_of(p.scales(), scales_shape(p.shape(), p.scheme().granularity()));
+  auto into = matrix(codes.data<std::int8_t>(), p.scheme(), p.shape());
+  std::vector<float> held;
+  if (layout.holds_scales()) {
+    held.resize(static_cast<std::size_t>(granule_count(p.shape(), layout.row().held_scales->cell)));
+  }
+  into.held_scales = held;
+  layout.row().unpack(p.data(), into);
+  const auto read = std::as_const(codes).data<std::int8_t>();
+  require_codes(p, read);
+  Tensor scales = layout.holds_scales() ? detail::granule_scales({layout, p.scheme(), p.shape(), read, held})
+                                        : copy_of(p.scales(), scales_shape(p.shape(), p.scheme().granularity()));
   return {p.scheme(), p.dtype(), p.shape(), std::move(codes), std::move(scales)};
 }
 

@@ -22,6 +22,7 @@ struct Linear::State {
   const detail::RowKernels& rows;  ///< quantize the activations
   detail::Choice choice;
   detail::Tile tile;
+  std::string layout = {};  ///< that the weights were unpacked from, if they were
 };
 
 namespace {
@@ -134,8 +135,8 @@ detail::Choice choose(const Scheme& scheme, const Shape& shape, std::span<const 
 
 Linear::Linear(const QuantizedTensor& weight, std::span<const float> bias) {
   const detail::Choice choice = choose(weight.scheme(), weight.shape(), bias, {});
-  state_ = std::make_unique<const State>(State{weight.scheme(), detail::row_kernels(active_isa()), choice,
-                                               detail::Tile(choice.kernel->tile, weight, bias)});
+  state_ = std::make_unique<const State>(State{
+      weight.scheme(), detail::row_kernels(active_isa()), choice, detail::Tile(choice.kernel->tile, weight, bias), {}});
 }
 
 Linear::Linear(const PackedTensor& weight, std::span<const float> bias) {
@@ -144,7 +145,8 @@ Linear::Linear(const PackedTensor& weight, std::span<const float> bias) {
   const bool in_place = form.layout != nullptr;
   state_ = std::make_unique<const State>(
       State{weight.scheme(), detail::row_kernels(active_isa()), choice,
-            in_place ? detail::Tile(form, weight, bias) : detail::Tile(form, unpack(weight), bias)});
+            in_place ? detail::Tile(form, weight, bias) : detail::Tile(form, unpack(weight), bias),
+            in_place ? std::string() : std::string(weight.layout().name())});
 }
 
 Linear::~Linear() = default;
@@ -205,6 +207,7 @@ std::string Linear::explain() const {
                      s.scheme.to_string() + " x int8 activations\n  kernel: " + s.choice.kernel->name() +
                      ", exact int32 sums\n  instruction set: " + std::string(name(s.choice.kernel->isa)) + "\n" +
                      memory_text(s.tile, s.choice.kernel->tile.layout);
+  if (!s.layout.empty()) text += "  weights: unpacked from " + s.layout + ", then put in the order of the kernel\n";
   for (const detail::PassedOver& other : s.choice.passed_over) {
     text += "  passed over: " + other.kernel->name() + ", " + other.why + "\n";
   }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "blocks.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
@@ -9,18 +11,6 @@
 // Bytes from the pictures in docs/formats: every bit is placed on its own.
 
 namespace oracle {
-
-using Bytes = std::vector<std::uint8_t>;
-
-/// A [rows, depth] matrix of codes of `bits` bits.
-struct CodeTable {
-  std::vector<int> codes;
-  std::size_t rows = 0;
-  std::size_t depth = 0;
-  int bits = 0;
-
-  [[nodiscard]] int at(std::size_t row, std::size_t column) const { return codes.at(row * depth + column); }
-};
 
 /// A row of bits, the first in the lowest place of the first byte, filled up with zeros to a multiple of `unit` bits.
 inline Bytes bytes_of_bits(std::vector<bool> bits, std::size_t unit) {
@@ -81,6 +71,7 @@ inline Bytes pack_u2_hf(const CodeTable& table) {
 }
 
 inline Bytes pack(const std::string& layout, const CodeTable& table) {
+  if (is_block_layout(layout)) return pack_blocks(layout, table);
   if (layout == "i8") return pack_i8(table);
   if (layout == "u1") return pack_u1(table);
   if (layout == "i32_ct") return pack_i32_ct(table);

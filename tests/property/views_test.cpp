@@ -137,7 +137,7 @@ TEST(Views, WithoutElements) {
         EXPECT_TRUE(r.lossless);
         EXPECT_EQ(r.elements, 0);
         for (const Layout& layout : Layout::all()) {
-          if (!layout.refusal(q.scheme(), shape).empty()) continue;
+          if (layout.is_read_only() || !layout.refusal(q.scheme(), shape).empty()) continue;
           EXPECT_TRUE(same_values(unpack(pack(q, layout)), q));
         }
       }

@@ -23,11 +23,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:int2")
 @settings(max_examples=25, deadline=None)
 def test_every_layout_gives_back_what_it_took(scheme: bnq.Scheme, w: np.ndarray, granularity: str) -> None:
     q = bnq.quantize(w, scheme.with_granularity(granularity))
-    held = [layout for layout in bnq.layouts() if not layout.refusal(q.scheme, q.shape)]
+    held = [layout for layout in bnq.layouts() if not layout.is_read_only and not layout.refusal(q.scheme, q.shape)]
     assert held
     for layout in held:
         p = bnq.pack(q, layout)
-        assert bnq.unpack(p) == q
+        assert np.array_equal(bnq.unpack(p).codes, q.codes)
+        assert layout.holds_scales or bnq.unpack(p) == q
         assert p.nbytes == p.data.nbytes + p.scales.nbytes
     assert bnq.pack(q).layout == held[0]
 
@@ -112,3 +113,50 @@ def test_pickle(weights: np.ndarray) -> None:
         assert repr(again) == repr(p)
         assert np.array_equal(again.data, p.data)
         assert bnq.unpack(again) == bnq.unpack(p)
+
+
+def test_scales_among_the_codes() -> None:
+    q = bnq.quantize(np.full((2, 256), 0.1, np.float32), "ternary:row")
+    p = bnq.pack(q, "tq2_0")
+    assert (p.data.shape, p.scales.shape, p.nbytes) == ((2, 66), (0,), 2 * 66)
+    stored = np.float32(np.float16(0.1))
+    assert p.scale_error == abs(float(stored) - float(np.float32(0.1))) / float(np.float32(0.1))
+    assert repr(p).endswith("2.062 bits/weight, scales moved by up to 0.00024)")
+    assert np.array_equal(bnq.unpack(p).codes, q.codes)
+    assert (bnq.unpack(p).scales == stored).all()
+    assert bnq.pack(bnq.unpack(p), "tq2_0").scale_error == 0
+    assert bnq.Layout("tq2_0").holds_scales
+    assert not bnq.Layout("i8").holds_scales
+
+
+def test_from_parts_without_scales() -> None:
+    q = bnq.quantize(np.full((2, 256), 0.5, np.float32), "ternary:row")
+    p = bnq.pack(q, "tq2_0")
+    parts = {"layout": "tq2_0", "scheme": "ternary:row", "shape": (2, 256)}
+    again = bnq.PackedTensor.from_parts(p.data, **parts)
+    assert bnq.unpack(again) == q == bnq.unpack(pickle.loads(pickle.dumps(p)))
+    with pytest.raises(bnq.InvalidArgumentError, match="leave the scales out"):
+        bnq.PackedTensor.from_parts(p.data, q.scales, **parts)
+    with pytest.raises(bnq.InvalidArgumentError, match="scales are missing"):
+        bnq.PackedTensor.from_parts(np.zeros((2, 256), np.int8), **{**parts, "layout": "i8"})
+
+
+def test_some_orders_are_only_read() -> None:
+    q = bnq.quantize(np.ones((4, 64), np.float32), "ternary")
+    assert bnq.Layout("i2_s_arm").is_read_only
+    with pytest.raises(bnq.UnsupportedError, match="read, not written"):
+        bnq.pack(q, "i2_s_arm")
+    data = np.frombuffer(bytes([0xAA] * 64) + np.float32(1).tobytes() + bytes(28), np.uint8)
+    for layout in ("i2_s_arm", "i2_s_1x4"):
+        read = bnq.PackedTensor.from_parts(data, layout=layout, scheme="ternary", shape=(4, 64))
+        assert bnq.unpack(read) == q
+
+
+@pytest.mark.parametrize("layout", ["tq1_0", "q8_0", "iq2_bn", "i2_s"])
+def test_a_layer_of_such_a_layout(layout: str) -> None:
+    rng = np.random.default_rng(1)
+    q = bnq.quantize(rng.integers(-1, 2, (8, 256)).astype(np.float32), "ternary")
+    x = rng.standard_normal((3, 256)).astype(np.float32)
+    layer = bnq.Linear(bnq.pack(q, layout))
+    assert np.array_equal(layer(x), bnq.Linear(q)(x))
+    assert f"weights: unpacked from {layout}" in layer.explain()

@@ -44,10 +44,16 @@ inline oracle::Quantized as_oracle(const QuantizedTensor& q) {
 }
 
 inline oracle::CodeTable code_table(const QuantizedTensor& q) {
+  std::vector<float> scales(static_cast<std::size_t>(q.elements()));
+  const auto granules = oracle_granules(q.shape(), q.scheme().granularity());
+  for (std::size_t g = 0; g < granules.size(); ++g) {
+    for (const std::size_t i : granules[g]) scales[i] = q.scales()[g];
+  }
   return {.codes = {q.codes().begin(), q.codes().end()},
           .rows = q.elements() == 0 ? 0 : static_cast<std::size_t>(q.rows()),
           .depth = static_cast<std::size_t>(q.depth()),
-          .bits = q.scheme().code_bits()};
+          .bits = q.scheme().code_bits(),
+          .scales = scales};
 }
 
 /// Equal codes, equal bits of every scale, equal counts?

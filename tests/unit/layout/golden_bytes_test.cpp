@@ -54,18 +54,6 @@ TEST(GoldenBytes, Unpack) {
   }
 }
 
-/// Ternary codes from a linear congruence: s = (1103515245 * s + 12345) mod 2^31 from s = 1; code = (s >> 16) mod 3
-/// - 1.
-std::vector<int> congruence_codes(std::size_t count) {
-  std::vector<int> codes;
-  std::uint64_t state = 1;
-  while (codes.size() < count) {
-    state = (1'103'515'245 * state + 12'345) % (std::uint64_t{1} << 31U);
-    codes.push_back(static_cast<int>((state >> 16U) % 3) - 1);
-  }
-  return codes;
-}
-
 /// What Transformers' own packing makes of it; SHA-256 of the bytes begins with 09fb720ff0e367ea.
 TEST(GoldenBytes, TransformersMatrixOf8By64) {
   const std::vector<int> codes = congruence_codes(512);

@@ -16,11 +16,12 @@ TEST(Layout, NamesSmallestFirst) {
     EXPECT_EQ(Layout::parse(layout.name()), layout);
     EXPECT_FALSE(layout.about().empty());
   }
-  EXPECT_EQ(names, (std::vector<std::string>{"u1", "u2_hf", "i32_ct", "i8"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"u1", "u2_hf", "i32_ct", "i8", "tq1_0", "tq2_0", "q2_0", "q4_0", "q8_0",
+                                             "iq2_bn", "i2_s", "i2_s_arm", "i2_s_1x4"}));
 }
 
 TEST(Layout, UnknownNamesAreRefusedWithTheList) {
-  for (const char* text : {"", "I8", "i8 ", "u2", "tq2_0", "\x1b[31m"}) {
+  for (const char* text : {"", "I8", "i8 ", "u2", "TQ2_0", "\x1b[31m"}) {
     EXPECT_BNQ_ERROR(Layout::parse(text), ErrorKind::invalid_argument, "layout: unknown", "u1, u2_hf, i32_ct, i8");
   }
 }
@@ -80,10 +81,14 @@ TEST(Pack, RefusalNamesTheLayoutsThatCan) {
         const QuantizedTensor q = quantized(scheme, shape, std::vector<int>(elements, 1));
         std::string can;
         for (const Layout& layout : Layout::all()) {
-          if (layout.refusal(scheme, shape).empty()) can += (can.empty() ? "" : ", ") + std::string(layout.name());
+          const bool writes = !layout.is_read_only();
+          if (writes && layout.refusal(scheme, shape).empty())
+            can += (can.empty() ? "" : ", ") + std::string(layout.name());
         }
         for (const Layout& layout : Layout::all()) {
-          if (layout.refusal(scheme, shape).empty()) {
+          if (layout.is_read_only() && layout.refusal(scheme, shape).empty()) {
+            EXPECT_BNQ_ERROR(pack(q, layout), ErrorKind::unsupported, layout.name(), "read, not written", can);
+          } else if (layout.refusal(scheme, shape).empty()) {
             EXPECT_TRUE(same_values(unpack(pack(q, layout)), q)) << layout.name();
           } else {
             EXPECT_BNQ_ERROR(pack(q, layout), ErrorKind::unsupported, layout.name(), layout.refusal(scheme, shape),

@@ -1,0 +1,78 @@
+#pragma once
+
+#include "core/parallel.h"
+#include "layout/layout_row.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+
+namespace bnq::detail {
+
+/// Where a code has to lie: of a scheme with a wider range, only a given one fits, and its codes are looked at.
+struct BlockCodes {
+  int low;
+  int high;
+  std::string_view text;  ///< the range for people: "-1, 0, +1"
+  int given_bits = 0;     ///< widest given scheme that is taken although its codes could lie outside
+};
+
+/// Empty, or why codes of this scheme and shape cannot be cut into blocks of `elems` along the depth.
+[[nodiscard]] std::string block_refusal(const BlockCodes& codes, std::int64_t elems, const Scheme& scheme,
+                                        const Shape& shape);
+
+/// Rows of blocks, each with its own scale. A `Block` is a struct with
+///   elems, bytes                        codes and bytes of a block
+///   codes                               BlockCodes
+///   static void pack(codes, scale, block), static float unpack(block, codes)
+/// and stands in the file of its layout.
+template <typename Block>
+struct BlockRows {
+  static constexpr std::int64_t elems_a_thread = 1 << 16;
+  static constexpr std::int64_t blocks_a_thread = elems_a_thread / Block::elems;
+
+  [[nodiscard]] static std::string refusal(const Scheme& scheme, const Shape& shape) {
+    return block_refusal(Block::codes, Block::elems, scheme, shape);
+  }
+
+  [[nodiscard]] static Shape storage_shape(const Scheme& /*scheme*/, const Shape& shape) {
+    Shape bytes = shape;
+    bytes.back() = shape.back() / Block::elems * Block::bytes;
+    return bytes;
+  }
+
+  static void pack(const CodeMatrix<const std::int8_t>& codes, std::span<std::byte> data) {
+    parallel_for(std::ssize(codes.held_scales), blocks_a_thread, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t b = first; b < last; ++b) {
+        Block::pack(codes.codes.data() + b * Block::elems, codes.held_scales[static_cast<std::size_t>(b)],
+                    data.data() + b * Block::bytes);
+      }
+    });
+  }
+
+  static void unpack(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& codes) {
+    parallel_for(std::ssize(codes.held_scales), blocks_a_thread, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t b = first; b < last; ++b) {
+        codes.held_scales[static_cast<std::size_t>(b)] =
+            Block::unpack(data.data() + b * Block::bytes, codes.codes.data() + b * Block::elems);
+      }
+    });
+  }
+};
+
+/// The scale of a block, little-endian f16 at `at`. `scale` is one already: storing it rounds nothing.
+void put_f16(float scale, std::byte* at);
+[[nodiscard]] float get_f16(const std::byte* at);
+
+/// A float32, little-endian.
+void put_f32(float scale, std::byte* at);
+[[nodiscard]] float get_f32(const std::byte* at);
+
+/// Index of the first code outside of [low, high], or -1.
+[[nodiscard]] std::int64_t first_outside(std::span<const std::int8_t> codes, int low, int high);
+
+}  // namespace bnq::detail
