@@ -22,13 +22,10 @@ std::string schemes() {
   return table.text();
 }
 
-/// Those that `pack` chooses from, or those of other programs: they hold scales.
-std::string layouts(bool of_others) {
+std::string layouts() {
   Table table({{"", left}, {"", left}});
-  for (const Layout& layout : Layout::all()) {
-    if (layout.holds_scales() != of_others) continue;
+  for (const Layout& layout : Layout::all())
     table.add({"  " + std::string(layout.name()), std::string(layout.about())});
-  }
   return table.text();
 }
 
@@ -55,9 +52,9 @@ std::string help_footer() {
          "  Short names: 8, 7, 6, 5, 4, 3, 2; ternary or 1.58; binary or 1. Each may end in :tensor, :row or "
          ":group(n),\n"
          "  the elements that share a scale: 4:group(128), ternary:row.\n\n"
-         "Layouts, how codes lie in a file; bnq takes the first that holds the tensor:\n" +
-         layouts(false) + "\nLayouts of other programs, for Python and C++, when they are named:\n" + layouts(true) +
-         examples;
+         "Layouts, how codes lie in a file; bnq takes the first that holds the tensor, those behind i8 when they are "
+         "named:\n" +
+         layouts() + examples;
 }
 
 std::string help_of(const CLI::App& app) {

@@ -79,8 +79,8 @@ FileForm form_of(const std::string& name, const json& object) {
       fail(ErrorKind::bad_content, {.where = scale_key, .what = "stands at a tensor that has not one scale"});
     }
   }
-  const std::string refusal = form.layout.holds_scales() ? "has no place for scales beside the codes"
-                                                         : form.layout.refusal(form.scheme, form.shape);
+  const std::string refusal = form.layout.row().file_suffix ? form.layout.refusal(form.scheme, form.shape)
+                                                            : "is a layout of other programs' files";
   if (refusal.empty()) return form;
   fail(ErrorKind::bad_content,
        {.where = "layout " + std::string(form.layout.name()), .what = "cannot hold this tensor: it " + refusal});

@@ -13,11 +13,11 @@ namespace {
 
 // Every layout there is. First bnq's choice, smallest codes first: `pack` without a layout takes the first that fits,
 // and i8 fits always. Behind it the layouts of other programs, for whom names them.
-constexpr std::array<const detail::LayoutRow*, 13> rows{
-    &detail::layout_u1,      &detail::layout_u2_hf,  &detail::layout_i32_ct, &detail::layout_i8,
-    &detail::layout_tq1_0,   &detail::layout_tq2_0,  &detail::layout_q2_0,   &detail::layout_q4_0,
-    &detail::layout_q8_0,    &detail::layout_iq2_bn, &detail::layout_i2_s,   &detail::layout_i2_s_arm,
-    &detail::layout_i2_s_1x4};
+constexpr std::array<const detail::LayoutRow*, 16> rows{
+    &detail::layout_u1,       &detail::layout_u2_hf,  &detail::layout_i32_ct, &detail::layout_i8,
+    &detail::layout_tq1_0,    &detail::layout_tq2_0,  &detail::layout_q2_0,   &detail::layout_q4_0,
+    &detail::layout_q8_0,     &detail::layout_iq2_bn, &detail::layout_i2_s,   &detail::layout_i2_s_arm,
+    &detail::layout_i2_s_1x4, &detail::layout_u2_ort, &detail::layout_u4_ort, &detail::layout_u8_ort};
 
 std::string names() {
   std::string text;

@@ -47,9 +47,9 @@ struct GgmlType {
 struct LayoutRow {
   std::string_view name;
   std::string_view about;
-  /// Behind a tensor's name in a file, for its codes. A layout with one does not show the tensor's shape, so the file
-  /// states it beside them (docs/formats/safetensors.rst).
-  std::string_view file_suffix;
+  /// Behind a tensor's name in bnq's files, for its codes; without it they have no such layout. One that is not empty
+  /// does not show the tensor's shape, so the file states it beside them (docs/formats/safetensors.rst).
+  std::optional<std::string_view> file_suffix = {};
   DType storage_dtype;
   /// Empty, or why a tensor of this scheme and shape does not fit.
   std::string (*refusal)(const Scheme& scheme, const Shape& shape);
@@ -81,5 +81,8 @@ extern const LayoutRow layout_iq2_bn;
 extern const LayoutRow layout_i2_s;
 extern const LayoutRow layout_i2_s_arm;
 extern const LayoutRow layout_i2_s_1x4;
+extern const LayoutRow layout_u2_ort;
+extern const LayoutRow layout_u4_ort;
+extern const LayoutRow layout_u8_ort;
 
 }  // namespace bnq::detail

@@ -86,6 +86,8 @@ std::vector<Lie> lies_about_schemes() {
          entry(p, "u2")["shape"] = {3, 8};
        },
        {"'u2'"}},
+      {"layout_of_other_programs", [](Pieces& p) { entry(p, "u2")["layout"] = "tq2_0"; }, {"'u2'", "tq2_0"}},
+      {"layout_of_other_operators", [](Pieces& p) { entry(p, "i32")["layout"] = "u4_ort"; }, {"'i32'", "u4_ort"}},
       {"layout_of_other_parts", [](Pieces& p) { entry(p, "u2")["layout"] = "i32_ct"; }, {"u2"}},
       {"dtype_unknown", [](Pieces& p) { entry(p, "i8")["dtype"] = "f33"; }, {"'i8'", "f33"}},
       {"dtype_that_is_not_quantized", [](Pieces& p) { entry(p, "i8")["dtype"] = "f64"; }, {"'i8'", "f64"}},

@@ -70,8 +70,26 @@ inline Bytes pack_u2_hf(const CodeTable& table) {
   return bytes;
 }
 
+/// code + 2^(bits-1), one after another; each group filled up with the field of the code 0.
+inline Bytes pack_ort(int bits, const CodeTable& table) {
+  Bytes bytes;
+  for (std::size_t r = 0; r < table.rows; ++r) {
+    std::vector<bool> row;
+    for (std::size_t c = 0; c < (table.depth + table.group - 1) / table.group * table.group; ++c) {
+      const int field = (c < table.depth ? table.at(r, c) : 0) + (1 << (bits - 1));
+      for (int bit = 0; bit < bits; ++bit) row.push_back(field / (1 << bit) % 2 == 1);
+    }
+    const Bytes made = bytes_of_bits(row, 8);
+    bytes.insert(bytes.end(), made.begin(), made.end());
+  }
+  return bytes;
+}
+
 inline Bytes pack(const std::string& layout, const CodeTable& table) {
   if (is_block_layout(layout)) return pack_blocks(layout, table);
+  if (layout == "u2_ort") return pack_ort(2, table);
+  if (layout == "u4_ort") return pack_ort(4, table);
+  if (layout == "u8_ort") return pack_ort(8, table);
   if (layout == "i8") return pack_i8(table);
   if (layout == "u1") return pack_u1(table);
   if (layout == "i32_ct") return pack_i32_ct(table);

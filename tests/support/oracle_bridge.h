@@ -53,6 +53,7 @@ inline oracle::CodeTable code_table(const QuantizedTensor& q) {
           .rows = q.elements() == 0 ? 0 : static_cast<std::size_t>(q.rows()),
           .depth = static_cast<std::size_t>(q.depth()),
           .bits = q.scheme().code_bits(),
+          .group = static_cast<std::size_t>(q.scheme().granularity().group_size),
           .scales = scales};
 }
 

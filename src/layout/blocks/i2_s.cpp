@@ -1,6 +1,6 @@
 // i2_s: type 36 of bitnet.cpp. Four ternary codes a byte as code + 1, the first in the highest bits, then 32 bytes: the
 // float32 scale of the tensor and zeros. A file does not say in which order codes lie; there are three, by how
-// bitnet.cpp was built. All its published files have the first, and only that is written. docs/formats/i2_s.rst
+// bitnet.cpp was built. All its published files have the first, and only that is written. docs/formats/blocks/i2_s.rst
 //   i2_s      blocks of 128 codes in 32 bytes, byte m has the codes m, m + 32, m + 64, m + 96     (x86)
 //   i2_s_arm  blocks of 64 codes in 16 bytes, byte m has the codes m, m + 16, m + 32, m + 48      (ARM)
 //   i2_s_1x4  byte [r, k] of [N/4, K] has column k of the rows 4r, 4r + 1, 4r + 2, 4r + 3          (x86, by rows)
@@ -97,7 +97,6 @@ constexpr HeldScales one_scale{.cell = {Granularity::Kind::tensor, 0}, .dtype = 
 constinit const LayoutRow layout_i2_s{
     .name = "i2_s",
     .about = "bitnet.cpp I2_S: four ternary codes a byte, one float32 scale behind them",
-    .file_suffix = "",
     .storage_dtype = DType::u8,
     .refusal = x86::refusal,
     .storage_shape = storage_shape,
@@ -109,7 +108,6 @@ constinit const LayoutRow layout_i2_s{
 
 constinit const LayoutRow layout_i2_s_arm{.name = "i2_s_arm",
                                           .about = "I2_S in the order of bitnet.cpp on ARM; read only",
-                                          .file_suffix = "",
                                           .storage_dtype = DType::u8,
                                           .refusal = arm::refusal,
                                           .storage_shape = storage_shape,
@@ -120,7 +118,6 @@ constinit const LayoutRow layout_i2_s_arm{.name = "i2_s_arm",
 constinit const LayoutRow layout_i2_s_1x4{
     .name = "i2_s_1x4",
     .about = "I2_S in the order of bitnet.cpp built without ACT_PARALLEL; read only",
-    .file_suffix = "",
     .storage_dtype = DType::u8,
     .refusal = by_rows::refusal,
     .storage_shape = storage_shape,

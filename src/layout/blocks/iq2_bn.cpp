@@ -1,5 +1,5 @@
 // iq2_bn: type 135 of ik_llama.cpp. A row is its float32 scale, then blocks of 64 codes in 16 bytes: byte j holds the
-// codes j, j + 16, j + 32 and j + 48 as code + 1, the first in the lowest bits. docs/formats/iq2_bn.rst
+// codes j, j + 16, j + 32 and j + 48 as code + 1, the first in the lowest bits. docs/formats/blocks/iq2_bn.rst
 
 #include "layout/blocks/block_rows.h"
 #include "layout/blocks/quads.h"
@@ -59,7 +59,6 @@ void unpack(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& code
 constinit const LayoutRow layout_iq2_bn{
     .name = "iq2_bn",
     .about = "ik_llama.cpp IQ2_BN: four ternary codes a byte, a float32 scale before each row",
-    .file_suffix = "",
     .storage_dtype = DType::u8,
     .refusal = refusal,
     .storage_shape = storage_shape,

@@ -1,5 +1,5 @@
 // q2_0: ggml's type 42. Blocks of 64 codes along the depth: the scale, then four neighbours a byte as code + 1, the
-// first in the lowest bits. docs/formats/q2_0.rst
+// first in the lowest bits. docs/formats/blocks/q2_0.rst
 
 #include "layout/blocks/block_rows.h"
 
@@ -41,7 +41,6 @@ std::int64_t first_misfit(std::span<const std::int8_t> codes) {
 constinit const LayoutRow layout_q2_0{
     .name = "q2_0",
     .about = "ggml Q2_0: four codes a byte, an f16 scale every 64",
-    .file_suffix = "",
     .storage_dtype = DType::u8,
     .refusal = Rows::refusal,
     .storage_shape = Rows::storage_shape,

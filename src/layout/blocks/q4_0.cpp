@@ -1,6 +1,6 @@
 // q4_0: ggml's type 2. Blocks of 32 codes along the depth: the scale, then byte j with the fields of the codes j (low
 // half) and j + 16 (high half). A field is code + 8 under a scale d; d may be negative, which turns all codes of the
-// block around: scale -d, field 8 - code. docs/formats/q4_0.rst
+// block around: scale -d, field 8 - code. docs/formats/blocks/q4_0.rst
 
 #include "layout/blocks/block_rows.h"
 
@@ -61,7 +61,6 @@ std::int64_t first_misfit(std::span<const std::int8_t> codes) {
 constinit const LayoutRow layout_q4_0{
     .name = "q4_0",
     .about = "ggml Q4_0: two codes a byte, an f16 scale every 32",
-    .file_suffix = "",
     .storage_dtype = DType::u8,
     .refusal = Rows::refusal,
     .storage_shape = Rows::storage_shape,

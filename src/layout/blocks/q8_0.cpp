@@ -1,5 +1,5 @@
 // q8_0: ggml's type 8. Blocks of 32 codes along the depth: the scale, then one signed byte a code.
-// docs/formats/q8_0.rst
+// docs/formats/blocks/q8_0.rst
 
 #include "layout/blocks/block_rows.h"
 
@@ -30,7 +30,6 @@ using Rows = BlockRows<Block>;
 constinit const LayoutRow layout_q8_0{
     .name = "q8_0",
     .about = "ggml Q8_0: one signed byte a code, an f16 scale every 32",
-    .file_suffix = "",
     .storage_dtype = DType::u8,
     .refusal = Rows::refusal,
     .storage_shape = Rows::storage_shape,

@@ -1,5 +1,5 @@
 // tq1_0: ggml's type 34. Blocks of 256 codes along the depth: five ternary digits, code + 1, in a byte, the first the
-// most significant, as a fraction of 256: ceil(q * 256 / 243). docs/formats/tq1_0.rst
+// most significant, as a fraction of 256: ceil(q * 256 / 243). docs/formats/blocks/tq1_0.rst
 
 #include "layout/blocks/block_rows.h"
 
@@ -83,7 +83,6 @@ using Rows = BlockRows<Block>;
 constinit const LayoutRow layout_tq1_0{
     .name = "tq1_0",
     .about = "ggml TQ1_0: five ternary codes a byte, an f16 scale every 256",
-    .file_suffix = "",
     .storage_dtype = DType::u8,
     .refusal = Rows::refusal,
     .storage_shape = Rows::storage_shape,

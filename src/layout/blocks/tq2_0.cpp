@@ -1,6 +1,6 @@
 // tq2_0: ggml's type 35. Blocks of 256 codes along the depth: two halves of 128 codes in 32 bytes each, byte m of a
 // half holds its codes m, m + 32, m + 64 and m + 96, the first in the lowest bits; then the scale.
-// docs/formats/tq2_0.rst
+// docs/formats/blocks/tq2_0.rst
 
 #include "layout/blocks/block_rows.h"
 #include "layout/blocks/quads.h"
@@ -35,7 +35,6 @@ using Rows = BlockRows<Block>;
 constinit const LayoutRow layout_tq2_0{
     .name = "tq2_0",
     .about = "ggml TQ2_0: four ternary codes a byte, an f16 scale every 256",
-    .file_suffix = "",
     .storage_dtype = DType::u8,
     .refusal = Rows::refusal,
     .storage_shape = Rows::storage_shape,

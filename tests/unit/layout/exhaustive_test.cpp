@@ -141,5 +141,46 @@ TEST(EveryTail, OfEveryLayout) {
   EXPECT_EQ(held, 70 * (3 * (10 + 7 + 1) + 2 * (2 + 3)) + 2 * 3 * (10 + 5) + 3 * 3 * 3);
 }
 
+/// Groups of every size with depths around them.
+TEST(EveryTail, OfGroups) {
+  Random random(44);
+  std::int64_t held = 0;
+  for (const std::int64_t group : {16, 32, 64, 128, 256}) {
+    for (const std::int64_t depth : {1L, group - 1, group, group + 1, 2 * group, 3 * group - 5}) {
+      for (const Scheme& rule : Scheme::all()) {
+        const Scheme scheme = rule.with(Granularity::group(group));
+        const Shape shape{3, depth};
+        const QuantizedTensor q = quantized(scheme, shape, random_codes(random, rule, 3 * depth), 0.5F);
+        for (const Layout& layout : Layout::all()) {
+          if (layout.is_read_only() || !layout.refusal(scheme, shape).empty()) continue;
+          const PackedTensor p = pack(q, layout);
+          const std::vector<std::byte> want = as_bytes(oracle::pack(std::string(layout.name()), code_table(q)));
+          ASSERT_TRUE(same_bytes(p.data(), want)) << layout.name() << " " << scheme.to_string() << " " << depth;
+          ASSERT_TRUE(same_values(unpack(p), q)) << layout.name() << " " << scheme.to_string() << " " << depth;
+          held += layout.name().ends_with("_ort") ? 1 : 0;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(held, 5 * 6 * (10 + 5 + 3));  // int8-token counts among the ten
+}
+
+/// Fields that a scheme does not have are refused; what fills up a block is not looked at.
+TEST(EveryField, OfOrtIsACodeOrRefused) {
+  for (int byte = 0; byte < 256; ++byte) {
+    const bool has_zero_field = byte % 4 == 0 || byte / 4 % 4 == 0 || byte / 16 % 4 == 0 || byte / 64 == 0;
+    std::vector<std::byte> bytes(4, std::byte{0xAA});
+    bytes[3] = static_cast<std::byte>(byte);
+    const Scheme scheme = Scheme::parse("ternary:group(16)");
+    EXPECT_EQ(codes_of(unpack(packed("u2_ort", scheme, {1, 12}, bytes))), std::vector<int>(12, 0));
+    if (has_zero_field) {
+      EXPECT_BNQ_ERROR(unpack(packed("u2_ort", scheme, {1, 16}, bytes)), ErrorKind::bad_content, "got -2 at");
+    } else {
+      EXPECT_TRUE(
+          same_bytes(pack(unpack(packed("u2_ort", scheme, {1, 16}, bytes)), Layout::parse("u2_ort")).data(), bytes));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace bnq::test

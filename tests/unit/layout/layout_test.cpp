@@ -17,7 +17,7 @@ TEST(Layout, NamesSmallestFirst) {
     EXPECT_FALSE(layout.about().empty());
   }
   EXPECT_EQ(names, (std::vector<std::string>{"u1", "u2_hf", "i32_ct", "i8", "tq1_0", "tq2_0", "q2_0", "q4_0", "q8_0",
-                                             "iq2_bn", "i2_s", "i2_s_arm", "i2_s_1x4"}));
+                                             "iq2_bn", "i2_s", "i2_s_arm", "i2_s_1x4", "u2_ort", "u4_ort", "u8_ort"}));
 }
 
 TEST(Layout, UnknownNamesAreRefusedWithTheList) {
@@ -42,6 +42,8 @@ TEST(Layout, StorageOfEach) {
   EXPECT_EQ(Layout::parse("i32_ct").storage_shape(Scheme::parse("4"), {3, 9}), (Shape{3, 2}));
   EXPECT_EQ(Layout::parse("i32_ct").storage_shape(Scheme::parse("3"), {7, 2, 32}), (Shape{7, 2, 3}));
   EXPECT_EQ(Layout::parse("i32_ct").storage_bytes(Scheme::parse("7"), {2, 33}), 2U * 4U * 8U);
+  EXPECT_EQ(Layout::parse("u2_ort").storage_shape(Scheme::parse("ternary:group(32)"), {3, 65}), (Shape{3, 3, 8}));
+  EXPECT_EQ(Layout::parse("u8_ort").storage_shape(Scheme::parse("8:group(16)"), {3, 16}), (Shape{3, 1, 16}));
 }
 
 /// ceil(depth * bits / 32) words, for depths at which that product does not fit in 63 bits.
@@ -69,6 +71,14 @@ TEST(Layout, RefusalsSayWhy) {
   EXPECT_NE(Layout::parse("i32_ct").refusal(Scheme::parse("1"), {8, 3}).find("2 to 7 bits"), std::string::npos);
   EXPECT_NE(Layout::parse("i32_ct").refusal(Scheme::parse("4"), {}).find("axis"), std::string::npos);
   for (const Scheme& scheme : Scheme::all()) EXPECT_EQ(Layout::parse("i8").refusal(scheme, {}), "");
+  const Layout u2_ort = Layout::parse("u2_ort");
+  EXPECT_EQ(u2_ort.refusal(Scheme::parse("ternary:group(256)"), {3, 5}), "");
+  EXPECT_NE(u2_ort.refusal(Scheme::parse("ternary:group(16)"), {3}).find("two axes"), std::string::npos);
+  EXPECT_NE(u2_ort.refusal(Scheme::parse("4:group(16)"), {3, 5}).find("from -2 to 1"), std::string::npos);
+  for (const char* granularity : {"tensor", "row", "group(8)", "group(48)", "group(512)"}) {
+    const Scheme scheme = ternary.with(Granularity::parse(granularity));
+    EXPECT_NE(u2_ort.refusal(scheme, {3, 5}).find(std::string("not by ") + granularity), std::string::npos);
+  }
 }
 
 /// What does not fit is refused, and the message names every layout that could hold it.
