@@ -1,5 +1,7 @@
 #include "layout/blocks/block_rows.h"
 
+#include "core/checked.h"
+#include "core/fail.h"
 #include "core/float16.h"
 
 namespace bnq::detail {
@@ -32,6 +34,15 @@ std::string block_refusal(const BlockCodes& codes, std::int64_t elems, const Sch
   if (shape.empty()) return "needs at least one axis";
   if (shape.back() % elems == 0) return {};
   return "needs a depth in multiples of " + std::to_string(elems) + ", the tensor has " + std::to_string(shape.back());
+}
+
+std::int64_t row_bytes_of(std::int64_t blocks, std::int64_t bytes) {
+  const auto product = checked_mul(blocks, bytes);
+  if (product) return *product;
+  fail(ErrorKind::invalid_argument, {.where = "layout",
+                                     .what = "too many bytes in a row",
+                                     .got = std::to_string(blocks) + " blocks of " + std::to_string(bytes),
+                                     .need = "fewer than 2^63"});
 }
 
 void put_f16(float scale, std::byte* at) { put_bits(f32_to_f16(scale), at); }

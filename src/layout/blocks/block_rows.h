@@ -25,9 +25,12 @@ struct BlockCodes {
 [[nodiscard]] std::string block_refusal(const BlockCodes& codes, std::int64_t elems, const Scheme& scheme,
                                         const Shape& shape);
 
+/// blocks * bytes. Throws `invalid_argument` when that is 2^63 or more: blocks may be larger than their codes.
+[[nodiscard]] std::int64_t row_bytes_of(std::int64_t blocks, std::int64_t bytes);
+
 /// Rows of blocks, each with its own scale. A `Block` is a struct with
 ///   elems, bytes                        codes and bytes of a block
-///   codes                               BlockCodes
+///   range                               BlockCodes
 ///   static void pack(codes, scale, block), static float unpack(block, codes)
 /// and stands in the file of its layout.
 template <typename Block>
@@ -36,12 +39,12 @@ struct BlockRows {
   static constexpr std::int64_t blocks_a_thread = elems_a_thread / Block::elems;
 
   [[nodiscard]] static std::string refusal(const Scheme& scheme, const Shape& shape) {
-    return block_refusal(Block::codes, Block::elems, scheme, shape);
+    return block_refusal(Block::range, Block::elems, scheme, shape);
   }
 
   [[nodiscard]] static Shape storage_shape(const Scheme& /*scheme*/, const Shape& shape) {
     Shape bytes = shape;
-    bytes.back() = shape.back() / Block::elems * Block::bytes;
+    bytes.back() = row_bytes_of(shape.back() / Block::elems, Block::bytes);
     return bytes;
   }
 

@@ -9,7 +9,7 @@ namespace {
 struct Block {
   static constexpr std::int64_t elems = 64;
   static constexpr std::int64_t bytes = 18;
-  static constexpr BlockCodes codes{.low = -1, .high = 2, .text = "-1, 0, +1, +2", .given_bits = 3};
+  static constexpr BlockCodes range{.low = -1, .high = 2, .text = "-1, 0, +1, +2", .given_bits = 3};
   static constexpr std::int64_t codes_at = 2;
 
   static void pack(const std::int8_t* codes, float scale, std::byte* block) {
@@ -33,7 +33,7 @@ struct Block {
 using Rows = BlockRows<Block>;
 
 std::int64_t first_misfit(std::span<const std::int8_t> codes) {
-  return first_outside(codes, Block::codes.low, Block::codes.high);
+  return first_outside(codes, Block::range.low, Block::range.high);
 }
 
 }  // namespace

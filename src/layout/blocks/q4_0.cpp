@@ -14,7 +14,7 @@ constexpr int zero_field = 8;
 struct Block {
   static constexpr std::int64_t elems = 32;
   static constexpr std::int64_t bytes = 18;
-  static constexpr BlockCodes codes{.low = -8, .high = 7, .text = "-8 to 7, or -7 to 8 in a block", .given_bits = 5};
+  static constexpr BlockCodes range{.low = -8, .high = 7, .text = "-8 to 7, or -7 to 8 in a block", .given_bits = 5};
   static constexpr std::int64_t codes_at = 2;
   static constexpr std::int64_t half = elems / 2;
 

@@ -9,7 +9,7 @@ namespace {
 struct Block {
   static constexpr std::int64_t elems = 32;
   static constexpr std::int64_t bytes = 34;
-  static constexpr BlockCodes codes{.low = -128, .high = 127, .text = "-128 to 127"};
+  static constexpr BlockCodes range{.low = -128, .high = 127, .text = "-128 to 127"};
   static constexpr std::int64_t codes_at = 2;
 
   static void pack(const std::int8_t* codes, float scale, std::byte* block) {

@@ -52,7 +52,7 @@ struct Part {
 struct Block {
   static constexpr std::int64_t elems = 256;
   static constexpr std::int64_t bytes = 54;
-  static constexpr BlockCodes codes{.low = -1, .high = 1, .text = "-1, 0, +1"};
+  static constexpr BlockCodes range{.low = -1, .high = 1, .text = "-1, 0, +1"};
   static constexpr std::array<Part, 3> parts{{{32, 5}, {16, 5}, {4, 4}}};
   static constexpr std::int64_t scale_at = 52;
 

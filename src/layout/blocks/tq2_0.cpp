@@ -11,7 +11,7 @@ namespace {
 struct Block {
   static constexpr std::int64_t elems = 256;
   static constexpr std::int64_t bytes = 66;
-  static constexpr BlockCodes codes{.low = -1, .high = 1, .text = "-1, 0, +1"};
+  static constexpr BlockCodes range{.low = -1, .high = 1, .text = "-1, 0, +1"};
   static constexpr Quads half{.stride = 32, .first = 0, .step = 2};
   static constexpr std::int64_t scale_at = 64;
 

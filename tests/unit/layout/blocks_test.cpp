@@ -249,6 +249,20 @@ TEST(BlockLayouts, StorageOfEach) {
   EXPECT_EQ(shape_of("i2_s_1x4", {4, 6}), (Shape{6 + 32}));
 }
 
+/// Blocks of q8_0 are larger than their codes, and the last group of a row of ONNX is filled up.
+TEST(BlockLayouts, StorageOfHugeShapesDoesNotWrap) {
+  constexpr std::int64_t depth = (std::int64_t{1} << 62) + ((std::int64_t{1} << 62) - 256);
+  const auto bytes_of = [](const char* layout, const Scheme& scheme, const Shape& shape) {
+    return Layout::parse(layout).storage_bytes(scheme, shape);
+  };
+  EXPECT_EQ(bytes_of("tq2_0", ternary, {depth}), static_cast<std::size_t>(depth / 256 * 66));
+  EXPECT_BNQ_ERROR(bytes_of("q8_0", ternary, {depth}), ErrorKind::invalid_argument, "too many bytes");
+  EXPECT_BNQ_ERROR(bytes_of("q8_0", ternary, {depth / 32, 32}), ErrorKind::invalid_argument, "too many");
+  EXPECT_EQ(bytes_of("i2_s", ternary, {depth}), static_cast<std::size_t>(depth / 4 + 32));
+  EXPECT_BNQ_ERROR(bytes_of("u8_ort", Scheme::parse("8:group(256)"), {depth, 1}), ErrorKind::invalid_argument,
+                   "too many");
+}
+
 /// What a GGUF file has to know: the type's number, and the size of a block as ggml has it.
 TEST(BlockLayouts, TypesOfGgml) {
   std::vector<int> ids;
