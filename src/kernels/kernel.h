@@ -26,7 +26,8 @@ namespace bnq::detail {
 ///
 ///   u2_hf  docs/formats/u2_hf.rst. A panel is 16 byte rows: output 16 * f + i of a panel is field f of its byte row i,
 ///          which is output f * outputs / 4 + 16 * panel + i of the layer
-enum class TileKind : std::uint8_t { rows, t8, t2, u2_hf };
+///   i8     docs/formats/i8.rst. A panel is 64 rows
+enum class TileKind : std::uint8_t { rows, t8, t2, u2_hf, i8 };
 
 struct TileForm {
   TileKind kind;
@@ -39,6 +40,7 @@ inline constexpr TileForm tile_rows{TileKind::rows, 1, 1};
 inline constexpr TileForm tile_t8{TileKind::t8, 64, 4};
 inline constexpr TileForm tile_t2{TileKind::t2, 64, 16};
 inline constexpr TileForm tile_u2_hf{TileKind::u2_hf, 64, 64, "u2_hf"};
+inline constexpr TileForm tile_i8{TileKind::i8, 64, 4, "i8"};
 inline constexpr std::int64_t vector_outputs = 16;  ///< outputs of a last panel are padded to a multiple of this
 
 /// Weights in the order of a kernel, and what stands beside them. Arrays by panel are [panels, groups, panel_outputs].
@@ -52,6 +54,7 @@ struct TileView {
   std::int64_t group_stride;  ///< codes a group takes, padding included
   std::int64_t panel_bytes;   ///< of every panel but the last, which may be shorter; 0 where a layout is read
   std::int64_t depth;         ///< codes of a row, without padding
+  std::int64_t group_size;    ///< of every group but the last, which may be shorter
 };
 
 /// What a matrix kernel is given: all tokens by the outputs of panels [first_panel, last_panel). Pointers are valid and
@@ -74,6 +77,7 @@ struct GemmProblem {
   int min_code;  ///< of the weights
   int max_code;
   std::int64_t group_size;       ///< codes of the longest exact sum
+  std::int64_t groups = 1;       ///< of an output
   std::string_view layout = {};  ///< of the weights where they are packed
 };
 
@@ -155,6 +159,7 @@ extern const Kernel gemm_i8_t8_avx2;
 extern const Kernel gemm_i8_t2_avx2;
 extern const Kernel gemm_i8_t8_avx512vnni;
 extern const Kernel gemm_i8_t2_avx512vnni;
+extern const Kernel gemm_i8_i8_avx512vnni;
 extern const Kernel gemm_i8_u2_hf_avx512vnni;
 
 }  // namespace bnq::detail

@@ -11,7 +11,8 @@ namespace {
 // Every kernel there is, best first. A new one is a row here and a file in its instruction set's folder.
 constexpr auto kernels = std::to_array<const Kernel*>({
 #if defined(BNQ_X86_KERNELS)
-  &gemm_i8_u2_hf_avx512vnni, &gemm_i8_t2_avx512vnni, &gemm_i8_t8_avx512vnni, &gemm_i8_t2_avx2, &gemm_i8_t8_avx2,
+  &gemm_i8_u2_hf_avx512vnni, &gemm_i8_t2_avx512vnni, &gemm_i8_i8_avx512vnni, &gemm_i8_t8_avx512vnni, &gemm_i8_t2_avx2,
+      &gemm_i8_t8_avx2,
 #endif
       &gemm_i8_i8_scalar,
 });

@@ -126,9 +126,11 @@ detail::Choice choose(const Scheme& scheme, const Shape& shape, std::span<const 
   require_bias(bias, shape[0]);
   const std::int64_t group_size = sum_length(scheme, shape[1]);
   require_exact_sums(scheme, group_size);
-  return detail::choose_kernel(
-      active_isa(),
-      {.min_code = scheme.min_code(), .max_code = scheme.max_code(), .group_size = group_size, .layout = layout});
+  return detail::choose_kernel(active_isa(), {.min_code = scheme.min_code(),
+                                              .max_code = scheme.max_code(),
+                                              .group_size = group_size,
+                                              .groups = group_size == 0 ? 0 : detail::ceil_div(shape[1], group_size),
+                                              .layout = layout});
 }
 
 }  // namespace

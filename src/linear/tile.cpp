@@ -6,6 +6,7 @@
 #include "layout/layout_row.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace bnq::detail {
 namespace {
@@ -64,6 +65,7 @@ Tile::Tile(const TileForm& form, const Scheme& scheme, const Shape& shape)
   view_.groups = depth_ == 0 ? 0 : ceil_div(depth_, group_size_);
   view_.group_stride = round_up(group_size_, form.depth_multiple);
   view_.depth = depth_;
+  view_.group_size = group_size_;
 }
 
 Tile::Tile(const TileForm& form, const QuantizedTensor& weight, std::span<const float> bias)
@@ -79,6 +81,7 @@ Tile::Tile(const TileForm& form, const PackedTensor& weight, std::span<const flo
   codes_ = weight.owner();
   view_.codes = weight.data().data();
   shared_bytes_ = weight.data().size();
+  if (form.kind == TileKind::i8) sum_rows(form);
   place_scales(form, weight.scales(), bias);
 }
 
@@ -109,6 +112,23 @@ void Tile::place_codes(const TileForm& form, const QuantizedTensor& weight) {
           line.put(form.kind, g * view_.group_stride + k, codes[begin + k]);
         }
         sums_[static_cast<std::size_t>((panel * view_.groups + g) * form.panel_outputs + inside)] = sum;
+      }
+    }
+  });
+}
+
+void Tile::sum_rows(const TileForm& form) {
+  sums_.resize(static_cast<std::size_t>(panels_ * view_.groups * form.panel_outputs));
+  view_.sums = sums_.data();
+  const auto* const codes = reinterpret_cast<const std::int8_t*>(view_.codes);
+  parallel_for(view_.outputs, outputs_a_thread, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t n = first; n < last; ++n) {
+      const auto [panel, inside] = slot_of(form, view_.outputs, n);
+      for (std::int64_t g = 0; g < view_.groups; ++g) {
+        const std::int8_t* const group = codes + n * depth_ + g * group_size_;
+        const std::int64_t size = std::min(group_size_, depth_ - g * group_size_);
+        sums_[static_cast<std::size_t>((panel * view_.groups + g) * form.panel_outputs + inside)] =
+            std::accumulate(group, group + size, std::int32_t{0});
       }
     }
   });

@@ -42,6 +42,7 @@ class Tile {
   Tile(const TileForm& form, const Scheme& scheme, const Shape& shape);
 
   void place_codes(const TileForm& form, const QuantizedTensor& weight);
+  void sum_rows(const TileForm& form);
   void place_scales(const TileForm& form, std::span<const float> scales, std::span<const float> bias);
 
   std::int64_t depth_;

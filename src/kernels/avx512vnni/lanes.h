@@ -87,7 +87,7 @@ struct Place {
 struct SideBySide {
   static Columns columns(const TileView& tile, std::int64_t panel, unsigned v) noexcept {
     const std::int64_t first = panel * tile_t8.panel_outputs + v * vector_outputs;
-    return {first, tile.outputs - first};
+    return {first, tile.outputs > first ? tile.outputs - first : 0};
   }
 };
 

@@ -52,6 +52,7 @@ detail::GemmProblem limits_of(const Problem& p, std::string_view layout) {
   return {.min_code = p.weight.scheme().min_code(),
           .max_code = p.weight.scheme().max_code(),
           .group_size = by_group ? std::min(granularity.group_size, p.weight.depth()) : p.weight.depth(),
+          .groups = by_group ? (p.weight.depth() + granularity.group_size - 1) / granularity.group_size : 1,
           .layout = layout};
 }
 
@@ -143,7 +144,8 @@ Scheme random_scheme(Random& random) {
   const Scheme scheme = Scheme::parse(rules[random.integer(0, 7)]);
   const std::int64_t kind = random.integer(0, 3);
   if (kind == 0) return scheme.with(Granularity::tensor());
-  return scheme.with(kind == 1 ? Granularity::row() : Granularity::group(random.integer(1, 70)));
+  if (kind == 1) return scheme.with(Granularity::row());
+  return scheme.with(Granularity::group(random.integer(0, 7) == 0 ? random.integer(256, 400) : random.integer(1, 70)));
 }
 
 /// Any float, NaN aside: zeros, subnormals and huge ones too.
@@ -174,7 +176,7 @@ Problem random_problem(Random& random) {
   const std::int64_t tokens = random.integer(0, 31) == 0 ? random.integer(48, 70) : random.integer(1, 14);
   const std::int64_t quarter = random.integer(1, wide ? 50 : 10);
   const std::int64_t outputs = random.coin() ? 4 * quarter : 4 * quarter - random.integer(1, 3);
-  const std::int64_t depth = random.integer(1, random.integer(0, 15) == 0 ? 600 : 60);
+  const std::int64_t depth = random.integer(1, random.integer(0, 15) == 0 ? 900 : 60);
   Problem p{.weight = random_weight(random, random_scheme(random), {outputs, depth}),
             .bias = {},
             .activations = std::vector<std::int8_t>(static_cast<std::size_t>(tokens * depth)),

@@ -24,7 +24,7 @@ struct Form {
   const char* scheme;
 };
 
-constexpr Form forms[] = {{"u2_hf", "ternary"}};
+constexpr Form forms[] = {{"u2_hf", "ternary"}, {"i8", "8"}, {"i8", "7:group(256)"}, {"i8", "4:group(300)"}};
 
 /// Do kernels of the active instruction set read this layout?
 bool in_place() { return active_isa() == Isa::avx512vnni; }
@@ -33,7 +33,12 @@ QuantizedTensor random_weight(Random& random, const char* scheme_text, const Sha
   const Scheme scheme = Scheme::parse(scheme_text);
   std::vector<int> codes(static_cast<std::size_t>(element_count(shape)));
   for (int& code : codes) code = static_cast<int>(random.integer(scheme.min_code(), scheme.max_code()));
-  return quantized(scheme, shape, codes, 0.75F);
+  QuantizedTensor q = quantized(scheme, shape, codes);
+  Tensor scales(DType::f32, scales_shape(shape, scheme.granularity()));
+  for (float& scale : scales.data<float>()) scale = static_cast<float>(random.uniform(0.01, 2));
+  Tensor code_tensor(DType::i8, shape);
+  std::ranges::copy(q.codes(), code_tensor.data<std::int8_t>().begin());
+  return {scheme, DType::f32, shape, std::move(code_tensor), std::move(scales)};
 }
 
 Tensor random_tokens(Random& random, DType dtype, const Shape& shape) {
@@ -71,10 +76,12 @@ TEST(LinearInPlace, EqualsRegroupedCodes) {
     for (const std::int64_t depth : {1, 3, 63, 64, 65, 255, 256, 257, 511, 700, 1301}) {
       for (const std::int64_t outputs : {4, 60, 64, 68, 132}) {
         expect_the_same(random, form, {outputs, depth}, random.integer(1, 90));
+        if (form.layout == std::string("i8"))
+          expect_the_same(random, form, {outputs - 3, depth}, random.integer(1, 90));
       }
     }
     for (std::int64_t tokens = 1; tokens <= 64; ++tokens) expect_the_same(random, form, {72, 321}, tokens);
-    for (const std::int64_t tokens : {100, 479, 480, 481, 486, 487, 600}) {
+    for (const std::int64_t tokens : {100, 159, 160, 161, 600, 767, 768, 769, 775}) {
       expect_the_same(random, form, {72, 321}, tokens);
     }
   }
@@ -112,7 +119,7 @@ TEST(LinearInPlace, SaysWhatItHolds) {
     EXPECT_EQ(text.find("_" + std::string(form.layout) + "/") < text.find("passed over"), in_place()) << text;
     if (!in_place()) continue;
     EXPECT_EQ(linear.nbytes() - linear.own_nbytes(), p.data().size());
-    EXPECT_LE(linear.own_nbytes(), 64 * 2 * sizeof(float));
+    EXPECT_LE(linear.own_nbytes(), p.scales().size_bytes() + 64 * 8 * 2 * sizeof(float));
   }
 }
 
@@ -128,6 +135,25 @@ TEST(LinearInPlace, RefusesForeignCodes) {
     }
   }
   EXPECT_NO_THROW(Linear(packed("u2_hf", ternary, {4, 67}, std::vector<std::byte>(67, std::byte{0x21}))));
+}
+
+TEST(LinearInPlace, RefusesForeignInt8Codes) {
+  for (const std::size_t at : {0U, 5U, 129U}) {
+    std::vector<std::byte> bytes(130, std::byte{7});
+    bytes[at] = std::byte{0xF7};
+    EXPECT_BNQ_ERROR(Linear(packed("i8", Scheme::parse("4:row"), {2, 65}, bytes)), ErrorKind::bad_content, "unpack i8",
+                     "got -9 at [" + std::to_string(at / 65) + ", " + std::to_string(at % 65) + "]", "-7 to 7");
+  }
+}
+
+/// What is ternary takes a quarter of the bytes in a tile, and short groups are slow across lanes.
+TEST(LinearInPlace, RegroupsInt8BytesThatATileHoldsBetter) {
+  for (const char* const scheme : {"ternary", "8:group(64)"}) {
+    Random random(65);
+    const QuantizedTensor q = random_weight(random, scheme, {64, 128});
+    const Linear linear(pack(q, Layout::parse("i8")));
+    EXPECT_EQ(linear.nbytes(), linear.own_nbytes()) << scheme;
+  }
 }
 
 /// The last byte of the weights is the last one that is read, the first one the first.
