@@ -86,7 +86,11 @@ std::string plan_totals(const Plan& plan, const Facts& more) {
     const auto shards = std::ranges::count(plan.files, "shard", &PlannedFile::what);
     lines.emplace_back("files", count(static_cast<std::uint64_t>(shards), "shard") + " of weights, " +
                                     std::to_string(static_cast<std::int64_t>(plan.files.size()) - shards) + " others");
-    lines.emplace_back("loads in", plan.client.empty() ? "bnq only" : "transformers, as " + plan.client);
+    const bool quantizes =
+        std::ranges::any_of(plan.tensors, [](const PlannedTensor& t) { return t.scheme.has_value(); });
+    if (quantizes) {
+      lines.emplace_back("loads in", plan.client.empty() ? "bnq only" : "transformers, as " + plan.client);
+    }
   }
   lines.insert(lines.end(), more.begin(), more.end());
   return table.text() + "\n" + facts(lines);

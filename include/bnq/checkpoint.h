@@ -66,6 +66,7 @@ struct ModelTensor {
   std::string name = {};
   Shape shape = {};
   std::optional<Scheme> scheme = {};  ///< empty: stays as it is
+  DType dtype = DType::f32;           ///< of the float original
 };
 
 /// How a folder tells its client, plain transformers, what it holds (docs/formats/folder.rst).

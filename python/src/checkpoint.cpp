@@ -50,10 +50,10 @@ void bind_client_form(nb::module_& m) {
   nb::class_<ModelTensor>(m, "ModelTensor")
       .def(
           "__init__",
-          [](ModelTensor* self, std::string name, Shape shape, std::optional<Scheme> scheme) {
-            new (self) ModelTensor{std::move(name), std::move(shape), std::move(scheme)};
+          [](ModelTensor* self, std::string name, Shape shape, std::optional<Scheme> scheme, const std::string& dtype) {
+            new (self) ModelTensor{std::move(name), std::move(shape), std::move(scheme), dtype_called(dtype.c_str())};
           },
-          nb::arg("name"), nb::arg("shape"), nb::arg("scheme").none());
+          nb::arg("name"), nb::arg("shape"), nb::arg("scheme").none(), nb::arg("dtype"));
   m.def("client_form", &client_form, nb::arg("config"), nb::arg("tensors"), nb::arg("modules").none());
 }
 

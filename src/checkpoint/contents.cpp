@@ -67,7 +67,16 @@ const FileForm* Contents::find_quantized(const std::string& name) const {
 
 ModelConfig config_of(const Source& source) {
   if (!source.folder() || source.folder()->config.empty()) return {};
-  return parse_model_config(text_of(source.path() / config_name), source.folder()->config);
+  const std::string where = text_of(source.path() / config_name);
+  ModelConfig config = parse_model_config(where, source.folder()->config);
+  const auto& shards = source.folder()->shards;
+  if (config.weights.empty() || std::ranges::find(shards, config.weights) != shards.end()) return config;
+  if (config.weights == index_name) return config;
+  fail(ErrorKind::bad_content, {.where = where,
+                                .what = "names other weights than bnq reads ('transformers_weights')",
+                                .got = "'" + printable(config.weights) + "'",
+                                .need = shards.front(),
+                                .cure = "give that file the usual name, and take the setting away"});
 }
 
 Contents contents_of(const Source& source, ScaleConvention convention) {
@@ -126,6 +135,17 @@ void require_other_file(const std::filesystem::path& in, const std::filesystem::
   if (!is_inside(input, output)) return;
   fail(ErrorKind::invalid_argument,
        {.where = text_of(out), .what = "the output is a folder that holds the input", .cure = "name another output"});
+}
+
+void require_beside(const std::filesystem::path& file, const std::filesystem::path& model, const char* what) {
+  std::error_code ignored;  // what is not there yet is compared by its name
+  const auto place = std::filesystem::weakly_canonical(file, ignored);
+  const auto taken = std::filesystem::weakly_canonical(model, ignored);
+  if (!std::filesystem::equivalent(file, model, ignored) && !is_inside(place, taken)) return;
+  fail(ErrorKind::invalid_argument, {.where = text_of(file),
+                                     .what = std::string(what) + " would replace the model, or become a part of it",
+                                     .got = "a file of '" + text_of(model) + "'",
+                                     .cure = "name another file"});
 }
 
 }  // namespace bnq::detail

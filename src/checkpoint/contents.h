@@ -40,4 +40,7 @@ void require_not_packed(const Source& source, const ModelConfig& config);
 /// Throws `invalid_argument` when both are one file or folder, also through links, or `out` is a folder around `in`.
 void require_other_file(const std::filesystem::path& in, const std::filesystem::path& out);
 
+/// Throws `invalid_argument` when `file`, which is `what` ("the plan"), is `model` or lies in it, also through links.
+void require_beside(const std::filesystem::path& file, const std::filesystem::path& model, const char* what);
+
 }  // namespace bnq::detail

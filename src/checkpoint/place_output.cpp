@@ -48,7 +48,8 @@ void list_files(Work& work) {
   }
   work.plan.file_bytes_in += folder.config.size();
   for (const std::string& name : folder.left_out) {
-    work.plan.warnings.push_back("'" + printable(name) + "' is not copied: weights that are no part of this model");
+    work.plan.warnings.push_back("'" + printable(name) +
+                                 "' is not copied: weights in another form, or a link to a folder");
   }
 }
 

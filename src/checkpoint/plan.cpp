@@ -50,7 +50,7 @@ void keep_refused(Work& work, Decision& decision, const Entry& entry) {
 
 std::vector<ModelTensor> model_tensors(const Plan& plan) {
   std::vector<ModelTensor> tensors;
-  for (const PlannedTensor& t : plan.tensors) tensors.push_back({t.name, t.shape, t.scheme});
+  for (const PlannedTensor& t : plan.tensors) tensors.push_back({t.name, t.shape, t.scheme, t.dtype});
   return tensors;
 }
 
@@ -130,7 +130,10 @@ void add_warnings(Plan& plan, const Rules& rules, bool strict) {
   plan.warnings.insert(plan.warnings.end(), warnings.begin(), warnings.end());
   warn_of_fused(plan);
   const bool quantizes = std::ranges::any_of(plan.tensors, [](const PlannedTensor& t) { return t.scheme.has_value(); });
-  if (!quantizes) plan.warnings.push_back("nothing is quantized: " + why_nothing(plan));
+  if (quantizes) return;
+  const std::string what = "nothing is quantized: " + why_nothing(plan);
+  if (strict) fail(ErrorKind::invalid_argument, {.where = "quantize", .what = what});
+  plan.warnings.push_back(what);
 }
 
 }  // namespace
@@ -158,6 +161,7 @@ Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) 
   work.plan.rules = rules.hits();
   add_warnings(work.plan, rules, options.strict);
   place_output(work);
+  if (!options.plan_out.empty()) require_beside(options.plan_out, in, "the plan");
   if (!options.plan_out.empty()) write_whole(options.plan_out, to_json(work.plan) + "\n", options.replace);
   return work;
 }

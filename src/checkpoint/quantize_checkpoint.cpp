@@ -83,6 +83,7 @@ void write_folder(Work& work, const std::filesystem::path& out, detail::Progress
 Plan quantize_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
                          const QuantizeOptions& options) {
   detail::require_other_file(in, out);
+  if (!options.plan_out.empty()) detail::require_beside(options.plan_out, out, "the plan");
   Work work = detail::plan_work(in, options);
   using Writes = detail::ProgressCounter::Writes;
   detail::ProgressCounter progress(options.progress, work.source.file_bytes(),

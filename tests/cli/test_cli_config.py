@@ -159,3 +159,10 @@ def test_names_that_transformers_would_change_are_for_bnq_only(
     assert f"is no name of a weight of {architecture}" in done.stderr
     bnq("quantize", "in", "out", "--scheme", scheme)
     assert "quant_method" not in (tmp_path / "out" / "config.json").read_text()
+
+
+def test_other_weights_that_the_config_names_are_not_passed_over(bnq: Run, tmp_path: Path) -> None:
+    write_folder(
+        tmp_path / "in", '{"architectures": ["LlamaForCausalLM"], "transformers_weights": "other.safetensors"}'
+    )
+    assert "'other.safetensors', need model.safetensors" in bnq("quantize", "in", "out", code=4).stderr

@@ -8,6 +8,7 @@ import oracle
 import pytest
 import torch
 from models import CONFIGS, DECODER, load, make_model, quantized_modules, run_bnq, stored
+from safetensors.torch import load_file, save_file
 
 pytestmark = pytest.mark.filterwarnings("default")  # transformers' own
 
@@ -107,22 +108,94 @@ def test_the_base_model_alone_knows_kept_layers_too(architecture: str, options: 
     assert torch.equal(inside, alone)
 
 
-@pytest.mark.parametrize("scheme", ["8", "4"])
-def test_a_base_model_knows_its_kept_layers_inside_a_whole_one(scheme: str, tmp_path: Path) -> None:
-    """A head that is not in the file is made anew, and transformers says so; the rest has to be the same.
+OTHER_CLASSES = [
+    ("BertModel", "BertForTokenClassification", {}),
+    ("BertForMaskedLM", "BertForSequenceClassification", {}),
+    ("BertForMaskedLM", "BertModel", {}),
+    ("BertForSequenceClassification", "BertForMaskedLM", {}),
+    ("LlamaForCausalLM", "LlamaForSequenceClassification", {"num_labels": 3}),
+    ("Qwen2ForCausalLM", "Qwen2ForTokenClassification", {}),
+]
 
-    Not so with BitNet, whose client makes a low-bit layer of the new head, and then fails.
-    """
+
+@pytest.mark.parametrize("scheme", ["8", "4", "ternary"])
+@pytest.mark.parametrize(("saved", "loaded", "changed"), OTHER_CLASSES)
+def test_another_class_reads_the_same_layers(
+    saved: str, loaded: str, changed: dict[str, Any], scheme: str, tmp_path: Path
+) -> None:
+    """A head that is not in the file is made anew, as of a float model; the rest has to be the same."""
     import transformers
 
-    make_model("BertModel").save_pretrained(tmp_path / "in")
-    kept = ["--keep", "encoder.layer.1.attention.self.value.weight", "--keep", "encoder.layer.0.*.dense.weight"]
+    make_model(saved, **changed).save_pretrained(tmp_path / "in")
+    kept = ["--keep", "*.1.*.value.weight" if "Bert" in saved else "*.1.*.v_proj.weight"]
     run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--scheme", scheme, "--strict", *kept)
-    alone = load(tmp_path / "out", "BertModel")
-    whole = transformers.BertForTokenClassification.from_pretrained(tmp_path / "out").eval()
+    own = load(tmp_path / "out", saved)
+    other = getattr(transformers, loaded).from_pretrained(tmp_path / "out").eval()
     with torch.no_grad():
-        inside = whole(input_ids(), output_hidden_states=True).hidden_states[-1]
-        assert torch.equal(inside, alone(input_ids())[0])
+        outputs = [model(input_ids(), output_hidden_states=True) for model in (own, other)]
+    assert torch.equal(*(output.hidden_states[-1] for output in outputs))
+    for head in ("pooler_output", "logits"):
+        made = outputs[1].get(head)
+        assert made is None or (made.isfinite().all() and made.abs().max() < 50), "float weights of usual size"
+
+
+@pytest.mark.parametrize("scheme", ["8", "4", "ternary"])
+def test_matrices_without_a_place_in_the_class_stay_float_in_others(scheme: str, tmp_path: Path) -> None:
+    """As bert-base-uncased is: a masked language model by its config, with a pooler in the file."""
+    import transformers
+
+    make_model("BertForMaskedLM").save_pretrained(tmp_path / "in")
+    path = tmp_path / "in" / "model.safetensors"
+    weight, bias = torch.randn(64, 64) / 9, torch.randn(64)
+    pooler = {"bert.pooler.dense.weight": weight, "bert.pooler.dense.bias": bias}
+    save_file(load_file(path) | pooler, path, {"format": "pt"})
+    run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--scheme", scheme, "--strict")
+    base = transformers.AutoModel.from_pretrained(tmp_path / "out").eval()
+    assert torch.equal(base.pooler.dense.weight, weight)
+    with torch.no_grad():
+        out = base(input_ids())
+        want = torch.tanh(out.last_hidden_state[:, 0] @ weight.T + bias)
+    assert torch.allclose(out.pooler_output, want, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("stored", "config"),
+    [
+        (torch.bfloat16, "float32"),
+        (torch.float32, "bfloat16"),
+        (None, "bfloat16"),
+    ],
+)
+def test_ternary_of_several_dtypes_runs(stored: Any, config: str, tmp_path: Path) -> None:
+    """autobitlinear takes activations of one dtype only; then it is bitlinear, which casts."""
+    model = make_model("LlamaForCausalLM").to(stored or torch.bfloat16)
+    if stored is None:
+        for name, parameter in model.named_parameters():
+            if "norm" in name:
+                parameter.data = parameter.data.float()
+    model.save_pretrained(tmp_path / "in")
+    text = json.loads((tmp_path / "in" / "config.json").read_text()) | {"dtype": config}
+    (tmp_path / "in" / "config.json").write_text(json.dumps(text))
+    run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--scheme", "ternary", "--strict")
+    run_bnq("dequantize", tmp_path / "out", tmp_path / "back")
+    with torch.no_grad():
+        logits = [load(tmp_path / n, "LlamaForCausalLM")(input_ids()).logits.float() for n in ("out", "back")]
+    assert (logits[0] - logits[1]).norm() <= 0.1 * logits[1].norm(), "int8 tokens, and roundings of bf16"
+
+
+def test_ternary_with_biases_in_float16_is_bnqs_alone(tmp_path: Path) -> None:
+    make_model("Qwen2ForCausalLM").half().save_pretrained(tmp_path / "in")
+    done = run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--scheme", "ternary", "--strict", code=2)
+    assert "divides by infinity" in done.stderr
+
+
+def test_a_head_that_may_be_tied_is_not_packed(tmp_path: Path) -> None:
+    make_model("LlamaForCausalLM", tie_word_embeddings=True).save_pretrained(tmp_path / "in")
+    path = tmp_path / "in" / "model.safetensors"
+    tensors = load_file(path)
+    save_file(tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}, path, {"format": "pt"})
+    done = run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--scheme", "4", "--head", "4", "--strict", code=2)
+    assert "may be tied" in done.stderr
 
 
 def test_embeddings_in_int8(tmp_path: Path) -> None:

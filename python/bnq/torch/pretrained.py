@@ -17,6 +17,8 @@ from .packed_linear import PackedLinear
 
 __all__ = ["PackedQuantizer", "adopt"]
 
+_NAMES = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
+
 
 def adopt(module: nn.Module) -> None:
     """Has a model of transformers asked us when it is saved; any other module is left as it is."""
@@ -58,17 +60,19 @@ class PackedQuantizer(HfQuantizer):
 
 
 def _form_of(model: Any, layers: dict[str, PackedLinear]) -> _core.ClientForm:
+    dtype = _NAMES.get(model.dtype, "u8")
     config = model.config.to_dict() | {"architectures": [type(model).__name__], "quantization_config": None}
+    config["dtype"] = str(model.dtype).removeprefix("torch.")
     tensors = [
-        _core.ModelTensor(key, tensor.shape, None)
+        _core.ModelTensor(key, tensor.shape, None, _NAMES.get(tensor.dtype, "u8"))
         for key, tensor in model.state_dict().items()
         if key.rpartition(".")[0] not in layers
     ]
     for name, layer in layers.items():
         shape = layer.out_features, layer.in_features
-        tensors.append(_core.ModelTensor(f"{name}.weight", shape, layer.scheme._handle))
+        tensors.append(_core.ModelTensor(f"{name}.weight", shape, layer.scheme._handle, dtype))
         if layer.bias is not None:
-            tensors.append(_core.ModelTensor(f"{name}.bias", layer.bias.shape, None))
+            tensors.append(_core.ModelTensor(f"{name}.bias", layer.bias.shape, None, dtype))
     form = _core.client_form(json.dumps(config, default=str), tensors, modules_in(model))
     if form.why_bnq_only:
         raise UnsupportedError(

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <set>
@@ -23,6 +24,7 @@ struct ClientTensor {
   Shape shape;
   std::optional<Scheme> scheme;  ///< empty: kept
   bool has_bias;                 ///< a tensor MODULE.bias stands beside it
+  DType dtype;
 };
 
 bool is_ternary(const Scheme& scheme) { return scheme.rule() == "ternary-absmean"; }
@@ -114,12 +116,12 @@ std::vector<Group> groups_of(std::span<const ClientTensor> tensors) {
 ClientForm compressed_tensors(const Architecture& architecture, std::span<const ClientTensor> tensors) {
   std::vector<Group> groups = groups_of(tensors);
   const bool one = groups.size() == 1 && !groups.front().is_embedding;
-  const bool all_linear = one && !architecture.base.empty();  // a head that a base model gets when loaded is none of it
   json config_groups = json::object();
   for (std::size_t i = 0; i < groups.size(); ++i) {
     Group& group = groups[i];
     std::ranges::sort(group.modules);
-    json object = {{"targets", all_linear ? json({"Linear"}) : spelled(architecture, group.modules, as_expression)},
+    // By name: of "Linear" were also the head that another class has, and a layer that this class has no place for.
+    json object = {{"targets", spelled(architecture, group.modules, as_expression)},
                    {"weights", weight_arguments(group.scheme)},
                    {"input_activations", nullptr},
                    {"output_activations", nullptr},
@@ -139,17 +141,76 @@ ClientForm compressed_tensors(const Architecture& architecture, std::span<const 
   return {.name = "compressed-tensors " + format, .quantization_config = config.dump()};
 }
 
-/// Transformers' BitNet. Its autobitlinear multiplies by the scale after adding the bias, so that it is right without
-/// one only; its bitlinear divides by what the file holds and is right with one.
-ClientForm bitnet(const Architecture& architecture, std::span<const ClientTensor> tensors) {
+/// Is a layer that this name stands for in `modules_to_not_convert` one of those that are quantized?
+bool hits_quantized(const Architecture& architecture, std::string_view name, std::span<const ClientTensor> tensors) {
+  return std::ranges::any_of(tensors, [&](const ClientTensor& t) {
+    if (!t.scheme) return false;
+    const std::string module = module_name(t);
+    for (const std::string& spelling : {module, base_name(architecture, module)}) {
+      if (spelling.ends_with(name) || spelling.starts_with(std::string(name) + ".")) return true;
+    }
+    return false;
+  });
+}
+
+/// What the client of BitNet, which makes low-bit layers of all that it is not told to leave, is to leave: kept layers,
+/// matrices that the class has no place for and another has, and heads of other classes, which the file does not hold.
+std::vector<std::string> left_modules(const Architecture& architecture, std::span<const ClientTensor> tensors) {
+  constexpr std::array<std::string_view, 8> heads_elsewhere{"lm_head",
+                                                            "score",
+                                                            "classifier",
+                                                            "qa_outputs",
+                                                            "pooler.dense",
+                                                            "cls.predictions.transform.dense",
+                                                            "cls.predictions.decoder",
+                                                            "cls.seq_relationship"};
+  std::vector<std::string> left = kept_modules(architecture, tensors);
+  for (const ClientTensor& tensor : tensors) {
+    const bool is_matrix = !tensor.scheme && tensor.role == Role::other && tensor.shape.size() == 2;
+    const std::string module = module_name(tensor);
+    if (is_matrix && !module.empty() && !hits_quantized(architecture, base_name(architecture, module), tensors)) {
+      left.push_back(module);
+    }
+  }
+  for (const std::string_view head : heads_elsewhere) {
+    if (!hits_quantized(architecture, head, tensors)) left.emplace_back(head);
+  }
+  std::ranges::sort(left);
+  const auto doubles = std::ranges::unique(left);
+  left.erase(doubles.begin(), doubles.end());
+  return left;
+}
+
+/// Which class of transformers computes BitNet's layers. Its autobitlinear multiplies by the scale after adding the
+/// bias, so that it is right without one only, and takes activations of the dtype of the file's floats only; its
+/// bitlinear divides by what the file holds, and is right with both.
+bool needs_bitlinear(const ModelConfig& config, std::span<const ClientTensor> tensors) {
+  std::set<DType> floats;
+  if (config.dtype) floats.insert(*config.dtype);
+  for (const ClientTensor& tensor : tensors) {
+    if (is_quantizable(tensor.dtype)) floats.insert(tensor.dtype);
+  }
   const bool has_bias = std::ranges::any_of(tensors, [](const ClientTensor& t) { return t.scheme && t.has_bias; });
-  const std::string linear_class = has_bias ? "bitlinear" : "autobitlinear";
-  const json config = {
+  return has_bias || floats.size() > 1;
+}
+
+ClientForm bitnet(const ModelConfig& config, const Architecture& architecture, std::span<const ClientTensor> tensors) {
+  const bool divides = needs_bitlinear(config, tensors);
+  const std::string linear_class = divides ? "bitlinear" : "autobitlinear";
+  const json quantization = {
       {"quant_method", "bitnet"},
       {"linear_class", linear_class},
       {"quantization_mode", "offline"},
-      {"modules_to_not_convert", spelled(architecture, kept_modules(architecture, tensors), base_name)}};
-  return {.name = "bitnet " + linear_class, .quantization_config = config.dump(), .inverse_scales = has_bias};
+      {"modules_to_not_convert", spelled(architecture, left_modules(architecture, tensors), base_name)}};
+  return {.name = "bitnet " + linear_class, .quantization_config = quantization.dump(), .inverse_scales = divides};
+}
+
+/// Transformers' bitlinear computes y / (127 / absmax / scale) in the model's dtype: in float16 that divisor passes the
+/// largest number with scales and activations of usual size, and the layer gives zeros.
+bool overflows(const ModelConfig& config, std::span<const ClientTensor> tensors) {
+  if (!needs_bitlinear(config, tensors)) return false;
+  if (config.dtype) return *config.dtype == DType::f16;
+  return std::ranges::any_of(tensors, [](const ClientTensor& t) { return t.dtype == DType::f16; });
 }
 
 /// Without a quant_method transformers refuses to open the folder. One that it does not know it would pass over with a
@@ -183,13 +244,21 @@ std::string objection(const ModelConfig& config, const Architecture& architectur
     if (std::string_view refusal = form_refusal(architecture, *tensor.scheme); !refusal.empty()) {
       return config.architecture + ": " + printable(std::string(refusal));
     }
+    if (tensor.role == Role::head && !is_ternary(*tensor.scheme) && tensor.scheme->code_bits() < 8 &&
+        config.may_be_tied) {
+      return name + " may be tied to the embedding, and no client loads that in fewer than 8 bits";
+    }
     ternary.insert(is_ternary(*tensor.scheme));
     if (tensor.role != Role::embedding) continue;
     if (!architecture.has_embedding_form) return name + " is an embedding, which no client loads quantized here";
     if (config.is_tied) return name + " is tied to the head, and no client loads that quantized";
     if (tensor.scheme->code_bits() != 8) return "embeddings have a form for int8-absmax:row only";
   }
-  return ternary.size() > 1 ? "the plan mixes ternary with another scheme, and a folder has one quant_method" : "";
+  if (ternary.size() > 1) return "the plan mixes ternary with another scheme, and a folder has one quant_method";
+  if (ternary.contains(true) && overflows(config, tensors)) {
+    return "in float16 transformers' bitlinear, which ternary layers with a bias need, divides by infinity";
+  }
+  return "";
 }
 
 /// Tensors with the roles that they have in this architecture; of one that nobody knows they have none.
@@ -199,7 +268,8 @@ std::vector<ClientTensor> with_roles(std::span<const ModelTensor> tensors, const
   std::vector<ClientTensor> made;
   for (const ModelTensor& t : tensors) {
     const Role role = architecture == nullptr ? Role::other : role_of(*architecture, t.name);
-    made.push_back({t.name, role, t.shape, t.scheme, names.contains(std::string(module_of(t.name)) + ".bias")});
+    made.push_back(
+        {t.name, role, t.shape, t.scheme, names.contains(std::string(module_of(t.name)) + ".bias"), t.dtype});
   }
   return made;
 }
@@ -217,7 +287,8 @@ ClientForm client_form(const ModelConfig& config, const FolderArchitecture& fold
   }
   if (std::string why = objection(config, *architecture, tensors); !why.empty()) return bnq_only(std::move(why));
   const auto first = std::ranges::find_if(tensors, [](const ClientTensor& t) { return t.scheme.has_value(); });
-  return is_ternary(*first->scheme) ? bitnet(*architecture, tensors) : compressed_tensors(*architecture, tensors);
+  return is_ternary(*first->scheme) ? bitnet(config, *architecture, tensors)
+                                    : compressed_tensors(*architecture, tensors);
 }
 
 std::string client_refusal(const Scheme& scheme, const Shape& shape) {

@@ -76,6 +76,8 @@ ModelConfig parse_model_config(const std::string& where, std::string_view text) 
   }
   const auto tied = document.find("tie_word_embeddings");
   config.is_tied = tied != document.end() && tied->is_boolean() && tied->get<bool>();
+  config.may_be_tied = config.is_tied || tied == document.end();
+  config.weights = text_at(document, "transformers_weights");
   return config;
 }
 

@@ -14,6 +14,8 @@ namespace bnq::detail {
 struct ModelConfig {
   std::string architecture = {};    ///< the first of `architectures`; empty when there is none
   bool is_tied = false;             ///< `tie_word_embeddings`
+  bool may_be_tied = true;          ///< true also when the config does not say: many a class is tied by itself
+  std::string weights = {};         ///< `transformers_weights`: the file to read instead of the usual; else empty
   std::string quant_method = {};    ///< of a model that is quantized already, else empty
   std::optional<DType> dtype = {};  ///< `dtype` or `torch_dtype`, when it is one that bnq quantizes
   QuantizationConfig quantization = {};

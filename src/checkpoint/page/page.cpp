@@ -121,6 +121,8 @@ std::string page_of(const std::string& original, const std::string& quantized, c
 void save_html_report(const std::filesystem::path& path, const std::filesystem::path& original,
                       const std::filesystem::path& quantized, const Verification& verification, bool replace) {
   const std::string histograms = histograms_of(detail::Source(original), detail::Source(quantized), verification);
+  detail::require_beside(path, original, "the page");
+  detail::require_beside(path, quantized, "the page");
   detail::write_whole(path, page_of(original.string(), quantized.string(), verification, histograms), replace);
 }
 

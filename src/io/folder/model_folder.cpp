@@ -32,6 +32,11 @@ constexpr std::array<std::string_view, 12> weight_endings{".safetensors", ".safe
   fail(ErrorKind::bad_content, {.where = text_of(path), .what = what, .got = got, .need = need, .cure = cure});
 }
 
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(fs::symlink_status(path, ignored));
+}
+
 /// A hub cache keeps a model's files in `blobs`, and in `snapshots/REVISION` links to them.
 fs::path blobs_of(const fs::path& folder) {
   return folder.parent_path().filename() == "snapshots" ? folder.parent_path().parent_path() / "blobs" : fs::path();
@@ -42,7 +47,9 @@ void require_own_file(const fs::path& folder, const fs::path& file) {
   std::error_code error;
   const fs::path target = fs::canonical(file, error);
   if (error) {
-    if (error == std::errc::no_such_file_or_directory) refuse(file, "is missing, though the index names it");
+    if (error == std::errc::no_such_file_or_directory) {
+      refuse(file, is_there(file) ? "is a link that leads nowhere" : "is missing, though the index names it");
+    }
     fail_io(file, "cannot follow the link", error.value());
   }
   if (!fs::is_regular_file(target, error)) refuse(file, "is no regular file");
@@ -61,18 +68,18 @@ std::string read_small(const fs::path& file, std::uint64_t most_bytes) {
   return {reinterpret_cast<const char*>(map.bytes().data()), map.bytes().size()};
 }
 
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(fs::symlink_status(path, ignored));
-}
-
-bool holds_weights(const std::string& name) {
+/// Weights that are not copied. Those of a model in a folder of its own, as sentence-transformers' 2_Dense, are.
+bool holds_weights(const fs::path& file, const fs::path& below) {
+  const std::string name = file.filename().string();
+  const bool is_part = !below.empty() && (name == single_name || name == "pytorch_model.bin");
+  if (is_part && is_there(file.parent_path() / config_name)) return false;
   return std::ranges::any_of(weight_endings, [&](std::string_view ending) { return name.ends_with(ending); });
 }
 
 /// Fills in `others` and `left_out`, folder by folder. Hidden files (.git, .cache) are nobody's model.
 void list_files(ModelFolder& model, const fs::path& below, int depth) {
-  if (depth > deepest_folder) refuse(model.path / below, "holds folders in folders without end");
+  if (depth > deepest_folder)
+    refuse(model.path / below, "holds more than " + std::to_string(deepest_folder) + " folders in folders");
   std::error_code error;
   for (fs::directory_iterator at(model.path / below, error), end; !error && at != end; at.increment(error)) {
     const fs::path name = below / at->path().filename();
@@ -83,7 +90,8 @@ void list_files(ModelFolder& model, const fs::path& below, int depth) {
     }
     const bool is_shard = std::ranges::binary_search(model.shards, name.string());
     if (is_shard || name == index_name || name == config_name) continue;
-    if (holds_weights(name.string()) || fs::is_directory(at->path())) {
+    std::error_code ignored;  // what a link leads to is looked at below
+    if (holds_weights(at->path(), below) || fs::is_directory(at->path(), ignored)) {
       model.left_out.push_back(name.string());
       continue;
     }

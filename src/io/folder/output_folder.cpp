@@ -15,7 +15,9 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
+#include <thread>
 #include <vector>
 
 namespace bnq::detail {
@@ -96,6 +98,18 @@ fs::path partial_path(const fs::path& path) {
   return folder_of(path) / ("." + path.filename().string().substr(0, longest_stem) + ".partial");
 }
 
+/// A process that was killed holds its lock until the system has cleared it away.
+bool takes_lock(int file) {
+  constexpr int tries = 20;
+  constexpr std::chrono::milliseconds pause(50);
+  for (int i = 0; i < tries; ++i) {
+    if (::flock(file, LOCK_EX | LOCK_NB) == 0) return true;
+    if (errno != EWOULDBLOCK && errno != EINTR) return false;
+    std::this_thread::sleep_for(pause);
+  }
+  return false;
+}
+
 /// The lock of a partial folder, which is made if it is not there. A process that ends, however, gives it back.
 Descriptor lock_partial(const fs::path& path, const fs::path& partial) {
   if (::mkdir(partial.c_str(), 0777) != 0 && errno != EEXIST) {
@@ -107,7 +121,7 @@ Descriptor lock_partial(const fs::path& path, const fs::path& partial) {
   if (!lock.open()) fail_io(partial, "cannot lock the folder", errno);
   struct stat mine = {};
   struct stat there = {};
-  const bool is_locked = ::flock(lock.number(), LOCK_EX | LOCK_NB) == 0;
+  const bool is_locked = takes_lock(lock.number());
   // Whoever had it may have given the folder its name, or taken it away, since it was opened.
   const bool is_current = ::fstat(lock.number(), &mine) == 0 && ::stat(name.c_str(), &there) == 0 &&
                           mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
