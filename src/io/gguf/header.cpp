@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
 #include <unordered_set>
 #include <utility>
 
