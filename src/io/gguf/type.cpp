@@ -9,9 +9,9 @@
 namespace bnq::detail::gguf {
 namespace {
 
-// Lengths and bytes: the block structures of ggml (ggml-common.h). i2_s is bitnet.cpp's; iq1_bn, iq2_bn and iq2_bn_r4
-// are ik_llama.cpp's; pq2_0 and ptq1_0 are PrismML's, whose early files say 42; stq1_0 is Tencent's, whose files
-// say 42.
+// Lengths and bytes: the block structures of ggml (ggml-common.h). iq1_bn, iq2_bn and iq2_bn_r4 are ik_llama.cpp's;
+// pq2_0 and ptq1_0 are PrismML's, whose early files say 42; stq1_0 is Tencent's, whose files say 42. i2_s is
+// bitnet.cpp's, whose builds order its codes in three ways and say nowhere in which: sure are four codes a byte.
 constexpr Type table[] = {
     {0, "f32", 1, 4, 0, 0, DType::f32},
     {1, "f16", 1, 2, 0, 0, DType::f16},
@@ -44,7 +44,7 @@ constexpr Type table[] = {
     {30, "bf16", 1, 2, 0, 0, DType::bf16},
     {34, "tq1_0", 256, 54, 0, 0},
     {35, "tq2_0", 256, 66, 0, 0},
-    {36, "i2_s", 128, 32, 0, 32},
+    {36, "i2_s", 4, 1, 0, 32},
     {39, "mxfp4", 32, 17, 0, 0},
     {40, "nvfp4", 64, 36, 0, 0},
     {41, "q1_0", 128, 18, 0, 0},

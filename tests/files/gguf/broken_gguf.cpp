@@ -284,7 +284,7 @@ std::vector<BrokenFile> broken_gguf_types() {
       with_row("no_axis_in_blocks", gguf_row(name, {}, type_q8_0, 0), {"32"}),
       with_row("blocks_that_overflow", gguf_row(name, {two_63 - 256}, type_q8_0, 0), {"overflow"}),
       with_row("blocks_that_overflow_in_rows", gguf_row(name, {32, two_63 / 32 - 1}, type_q8_0, 0), {"overflow"}),
-      with_row("i2_s_with_a_depth_of_64", gguf_row(name, {64, 2}, 36, 0), {"i2_s", "128"}),
+      with_row("i2_s_with_a_depth_of_6", gguf_row(name, {6, 2}, 36, 0), {"i2_s", "multiple of 4"}),
       with_rows("i2_s_without_its_scale", {gguf_row(name, {128}, 36, 0)}, 32, {name, "64", "32"}),
       with_rows("i2_s_that_is_iq4_nl_4_4", {gguf_row(name, {128}, 36, 0)}, 72, {name, "iq4_nl_4_4"}),
       with_rows("mxfp4_that_is_tl2", {gguf_row(name, {256}, 39, 0)}, 96, {name, "tl2"}),

@@ -24,7 +24,7 @@ TEST(GgufTypeTest, KnowsTheBlocksOfTernaryTypes) {
                          {"q1_0", 41, 128, 18},
                          {"q8_0", 8, 32, 34},
                          {"q4_0", 2, 32, 18},
-                         {"i2_s", 36, 128, 32},
+                         {"i2_s", 36, 4, 1},
                          {"iq2_bn", 135, 64, 16}}) {
     SCOPED_TRACE(row.name);
     const Type* type = find_type(row.name);
@@ -67,6 +67,7 @@ TEST(GgufTypeTest, CountsBytes) {
   EXPECT_EQ(size_of(*find_type("f32"), {2, 3}), 24U);
   EXPECT_EQ(size_of(*find_type("tq2_0"), {2, 3, 512}), 2U * 3 * 2 * 66);
   EXPECT_EQ(size_of(*find_type("i2_s"), {4, 128}), 4U * 32 + 32);
+  EXPECT_EQ(size_of(*find_type("i2_s"), {3, 4}), 3U + 32);
   EXPECT_EQ(size_of(*find_type("iq2_bn"), {4, 128}), 4U * (4 + 2 * 16));
   EXPECT_EQ(size_of(*find_type("iq1_bn"), {4, 128}), 4U * (2 + 2 * 13));
   EXPECT_EQ(size_of(*find_type("tq2_0"), {2, 128}), std::nullopt) << "the depth is no multiple";
@@ -80,7 +81,7 @@ TEST(GgufTypeTest, NoticesWhatOverflows) {
   EXPECT_EQ(size_of(*find_type("i8"), {largest}), std::uint64_t{largest});
   EXPECT_EQ(size_of(*find_type("f16"), {largest}), std::nullopt);
   EXPECT_EQ(size_of(*find_type("stq1_0"), {largest / 256, 512}), std::nullopt) << "the elements, not the bytes";
-  EXPECT_EQ(size_of(*find_type("i2_s"), {1, largest / 128 * 128}), std::uint64_t{largest / 128} * 32 + 32);
+  EXPECT_EQ(size_of(*find_type("i2_s"), {1, largest / 4 * 4}), std::uint64_t{largest / 4} + 32);
   EXPECT_EQ(size_of(*find_type("iq2_bn"), {largest / 64, 64}), std::uint64_t{largest / 64} * 20);
   EXPECT_EQ(size_of(*find_type("q8_0"), {largest / 32, 32}), std::nullopt);
 }
