@@ -112,8 +112,9 @@ class PackedTensor:
         scheme: SchemeLike,
         shape: tuple[int, ...],
         dtype: Any = "f32",
+        copy: bool = True,
     ) -> "PackedTensor":
-        """A tensor from bytes that came from elsewhere, such as another program's file. They are copied.
+        """A tensor from bytes that came from elsewhere, such as another program's file. They are copied, or borrowed.
 
         Args:
             data: the layout's bytes, in any integer dtype.
@@ -122,6 +123,8 @@ class PackedTensor:
             scheme: what codes and scales mean.
             shape: of the tensor, not of `data`.
             dtype: what ``dequantize`` gives after :func:`bnq.unpack`.
+            copy: False keeps `data` itself, if it has no gaps. Its bytes must not change while the tensor, or a
+                :class:`bnq.Linear` that was made of it, is in use.
 
         Raises:
             UnsupportedError: the layout cannot hold such a tensor.
@@ -131,7 +134,7 @@ class PackedTensor:
         scales_view = None if scales is None else borrow_packed(scales, "PackedTensor scales", need="f32")[0]
         axes = shape_of(shape, "PackedTensor shape")
         handle = _core.PackedTensor.from_parts(
-            Layout(layout)._handle, Scheme(scheme)._handle, output_name(dtype), axes, data_view, scales_view
+            Layout(layout)._handle, Scheme(scheme)._handle, output_name(dtype), axes, data_view, scales_view, bool(copy)
         )
         return cls._wrap(handle, framework)
 

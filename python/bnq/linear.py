@@ -18,6 +18,9 @@ class Linear:
     count gives the same bits. A token that holds NaN or infinity gives NaN in its own outputs. No gradient flows
     through.
 
+    Where a kernel reads a PackedTensor's layout as it lies (docs: Kernels), its bytes are shared and not copied: they
+    must not change while the Linear is in use. ``explain()`` says whether that is so.
+
     Args:
         weight: two axes, any scheme.
         bias: [N] in f32, f16 or bf16, or None.
@@ -25,6 +28,7 @@ class Linear:
     Raises:
         UnsupportedError: another number of axes, or so deep that sums might not fit in int32.
         InvalidArgumentError: a bias of another length, or one that is not finite.
+        BadContentError: the bytes of a PackedTensor hold a code that the scheme does not have.
     """
 
     __slots__ = ("_handle",)
@@ -66,8 +70,13 @@ class Linear:
         """Bytes of weights, scales, sums and bias in the order of the kernel: what one token reads."""
         return self._handle.nbytes
 
+    @property
+    def own_nbytes(self) -> int:
+        """Those of them that the Linear holds itself: all, but for a packed tensor's bytes where it reads those."""
+        return self._handle.own_nbytes
+
     def explain(self) -> str:
-        """The kernel that runs, its instruction set and tile, and why each better one was passed over."""
+        """The kernel that runs, its instruction set and tile, its memory, and why each better one was passed over."""
         return self._handle.explain()
 
     def __copy__(self) -> "Linear":

@@ -9,19 +9,43 @@
 namespace bnq::python {
 namespace {
 
+/// A Python object that the last copy lets go, on whatever thread that is; at the end of the program nobody does.
+std::shared_ptr<const void> kept(const nb::object& owner) {
+  const nb::gil_scoped_acquire gil;
+  return {nb::object(owner).release().ptr(), [](PyObject* object) {
+            if (!nb::is_alive()) return;
+            const nb::gil_scoped_acquire again;
+            nb::handle(object).dec_ref();
+          }};
+}
+
+/// The bytes of a tensor without gaps, where they are.
+std::span<const std::byte> bytes_of(const BorrowedTensor& borrowed) {
+  const TensorView& view = borrowed.view;
+  if (!view.contiguous()) {
+    throw Error(ErrorKind::invalid_argument, "bnq._core: the tensor has gaps; copy it first");
+  }
+  return {static_cast<const std::byte*>(view.data()),
+          static_cast<std::size_t>(view.elements()) * size_bytes(view.dtype())};
+}
+
 void bind_packed_tensor(nb::module_& m) {
   nb::class_<PackedTensor>(m, "PackedTensor")
       .def_static(
           "from_parts",
           [](const Layout& layout, const Scheme& scheme, const char* dtype, Shape shape, const BorrowedTensor& data,
-             const BorrowedTensor* scales) -> PackedTensor {
+             const BorrowedTensor* scales, bool copy) -> PackedTensor {
+            if (!copy && scales != nullptr) {
+              return {layout,         scheme,           dtype_called(dtype), std::move(shape),
+                      bytes_of(data), kept(data.owner), copy_of(*scales)};
+            }
             const auto bytes = std::make_shared<const Tensor>(copy_of(data));
             const DType type = dtype_called(dtype);
             if (scales == nullptr) return {layout, scheme, type, std::move(shape), bytes->bytes(), bytes};
             return {layout, scheme, type, std::move(shape), bytes->bytes(), bytes, copy_of(*scales)};
           },
           ReleaseGil(), nb::arg("layout"), nb::arg("scheme"), nb::arg("dtype"), nb::arg("shape"), nb::arg("data"),
-          nb::arg("scales").none())
+          nb::arg("scales").none(), nb::arg("copy"))
       .def_prop_ro("layout", &PackedTensor::layout)
       .def_prop_ro("scheme", &PackedTensor::scheme)
       .def_prop_ro("dtype", [](const PackedTensor& p) { return name(p.dtype()); })

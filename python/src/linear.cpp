@@ -156,6 +156,7 @@ void bind_linear(nb::module_& m) {
           },
           ReleaseGil(), nb::arg("weight"), nb::arg("bias").none())
       .def_prop_ro("nbytes", &Linear::nbytes)
+      .def_prop_ro("own_nbytes", &Linear::own_nbytes)
       .def_prop_ro("in_features", &Linear::in_features)
       .def_prop_ro("out_features", &Linear::out_features)
       .def("forward", &forward, ReleaseGil(), nb::arg("x"), nb::arg("address"),

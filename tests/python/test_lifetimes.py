@@ -80,3 +80,42 @@ def test_results_are_freed(rng: np.random.Generator) -> None:
     # A leak of one int8 tensor a round would add 30 MiB.
     before = resident_kib()
     assert resident_kib() < before + 20 * 1024
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, torch.from_numpy])
+@pytest.mark.parametrize("scheme", ["8", "ternary"])
+def test_linear_shares_what_was_packed(wrap: object, scheme: str, weights: np.ndarray) -> None:
+    linear = bnq.Linear(bnq.pack(bnq.quantize(wrap(weights), scheme)))
+    expected = bnq.Linear(bnq.quantize(weights, scheme))(weights)
+    churn()
+    assert np.array_equal(linear(weights), expected)
+
+
+def test_borrowed_bytes_are_kept_and_let_go(weights: np.ndarray) -> None:
+    q = bnq.quantize(weights, 8)
+    data = Owner(q.shape, np.int8)  # its own memory: of a view, numpy keeps the array that has it
+    data[:] = bnq.pack(q).data
+    seen = weakref.ref(data)
+    p = bnq.PackedTensor.from_parts(data, q.scales, layout="i8", scheme="8", shape=q.shape, copy=False)
+    assert p.data.ctypes.data == data.ctypes.data
+    in_place = "(i8)" in bnq.Linear(p).explain()
+    del data
+    gc.collect()
+    assert seen() is not None
+    linear = bnq.Linear(p)
+    assert (linear.own_nbytes < linear.nbytes) == in_place
+    del p
+    churn()
+    assert (seen() is not None) == in_place
+    assert np.array_equal(linear(weights), bnq.Linear(q)(weights))
+    del linear
+    gc.collect()
+    assert seen() is None
+
+
+def test_copied_bytes_are_not_kept(weights: np.ndarray) -> None:
+    q = bnq.quantize(weights, 8)
+    data = np.array(bnq.pack(q).data)
+    p = bnq.PackedTensor.from_parts(data, q.scales, layout="i8", scheme="8", shape=q.shape)
+    data[:] = 0
+    assert np.array_equal(bnq.unpack(p).codes, q.codes)

@@ -78,10 +78,13 @@ def weight_shape(scheme: Scheme, shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def packed(weight: Tensor, scales: Tensor, scheme: str, shape: Sequence[int]) -> PackedTensor:
-    """The tensor again from its bytes. Raises what PackedTensor.from_parts does."""
+    """The tensor again over its bytes, which are borrowed. Raises what PackedTensor.from_parts does.
+
+    It keeps another tensor over the same memory, not `weight` itself.
+    """
     kind = Scheme(scheme)
     return PackedTensor.from_parts(
-        weight, scales, layout=layout_of(kind, shape), scheme=kind, shape=tuple(shape), dtype="f32"
+        weight, scales, layout=layout_of(kind, shape), scheme=kind, shape=tuple(shape), dtype="f32", copy=False
     )
 
 
@@ -100,6 +103,9 @@ _made: dict[tuple[int, int], _Made] = {}  # by ids: a kernel's own form of the w
 
 def linear_of(parts: Parts) -> Linear:
     """The layer over these tensors: made at the first call and again after a change, which quantizes nothing anew.
+
+    It may read the weight's memory itself (:class:`bnq.Linear`): a write that torch counts, or another address, makes
+    another layer before the next call.
 
     Layers that share a weight and have biases of their own have one each.
     """

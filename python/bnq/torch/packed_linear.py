@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
@@ -11,7 +10,7 @@ from .._arrays import PLAIN_TORCH
 from .._arrays.frameworks import TORCH
 from ..arguments import shown
 from ..errors import InvalidArgumentError, UnsupportedError
-from ..layout import pack, unpack
+from ..layout import PackedTensor, pack, unpack
 from ..linear import Linear
 from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme, SchemeLike, warn_of
@@ -25,8 +24,9 @@ class PackedLinear(nn.Module):
     """y = x Wᵀ + bias as :class:`bnq.Linear` computes it, to the bit, from plain buffers.
 
     ``state_dict``, ``deepcopy``, ``pickle`` and ``torch.save`` carry the packed bytes, and loading quantizes nothing
-    anew. The form that the kernel reads is made of the buffers at the first call, and again after they have changed
-    (excepted are writes that torch does not count: into inference tensors, and through ``.data`` or ``.numpy()``).
+    anew. Where a kernel reads the packed bytes as they lie, they are the layer's only copy; else a form of its own is
+    made of them. Either happens at the first call, and again after the buffers have changed. Writes that torch does not
+    count (into inference tensors, through ``.data`` or ``.numpy()``) are excepted: they may count in part, unchecked.
 
     Weights and bias are frozen. The gradient of the input goes straight through the rounding of activations: it is
     that of a float layer with the dequantized weights; forward-mode derivatives are refused. Computes on the CPU, in
@@ -118,10 +118,9 @@ class PackedLinear(nn.Module):
             raise UnsupportedError(f"PackedLinear: weights of two axes are needed (got {q.shape}, need [N, K])")
         outputs, depth = q.shape
         with torch.inference_mode(False), torch.device("cpu"):  # buffers whose writes are counted
-            p = pack(q)
-            data, scales = _own(p.data), _own(p.scales)
+            p = PackedTensor._wrap(pack(q)._handle, TORCH)  # its memory becomes the buffers'
             made = cls(depth, outputs, q.scheme, bias=bias is not None)
-            made.weight, made.scales = data.view(torch.uint8), scales
+            made.weight, made.scales = p.data.view(torch.uint8), p.scales
             made.bias = None if bias is None else bias.detach().to(torch.float32, copy=True)
         made._linear()  # what is wrong with the bias or the depth is said here
         return made
@@ -183,7 +182,7 @@ class PackedLinear(nn.Module):
         return w
 
     def explain(self) -> str:
-        """The kernel that runs, its instruction set and tile, and why each better one was passed over."""
+        """The kernel that runs, its instruction set and tile, its memory, and why each better one was passed over."""
         return self._linear().explain()
 
     def extra_repr(self) -> str:
@@ -260,8 +259,3 @@ class PackedLinear(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles carry the buffers; a copy makes its own form of them."""
         return {**self.__dict__, "_made": None}
-
-
-def _own(part: Any) -> Tensor:
-    """A copy of a tensor of any framework."""
-    return part.clone() if isinstance(part, Tensor) else torch.from_numpy(np.array(part))

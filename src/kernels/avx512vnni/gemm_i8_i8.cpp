@@ -42,9 +42,10 @@ inline void rows_by_tokens(const Group& g, std::int32_t* sums) noexcept {
   __m512i activations[T];
   std::int64_t k = 0;
   for (; k + step_codes <= g.size; k += step_codes) {
+    const std::int64_t at = ahead<R>(k, g.size, g.row_bytes);
     for (unsigned r = 0; r < R; ++r) {
       weights[r] = load(g.w + r * g.row_bytes + k);
-      if constexpr (T <= 3) ask_for(g.w + r * g.row_bytes + k + ask_bytes);
+      if constexpr (T <= 3) ask_for(g.w + r * g.row_bytes + at);
     }
     if constexpr (T > 3) ask_for(g.ahead + k);
     for (unsigned t = 0; t < T; ++t) activations[t] = _mm512_loadu_si512(g.x + t * g.token_bytes + k);

@@ -81,7 +81,8 @@ inline void rows_by_tokens(const TileView& tile, const std::byte* w, const std::
   for (; k + step_codes <= tile.depth; k += step_codes) {
     for (unsigned r = 0; r < R; ++r) packed[r] = load(w + r * tile.depth + k);
     if constexpr (T <= 2) {
-      for (unsigned r = 0; r < R; ++r) ask_for(w + r * tile.depth + k + ask_bytes);
+      const std::int64_t at = ahead<R>(k, tile.depth, tile.depth);
+      for (unsigned r = 0; r < R; ++r) ask_for(w + r * tile.depth + at);
     }
     multiply<T, R>(tile, packed, x + k, acc);
   }

@@ -27,6 +27,12 @@ constexpr std::int64_t ask_bytes = 1024;  // ahead in a row that comes from memo
 /// Has a line brought nearer; no memory is touched where there is none.
 inline void ask_for(const void* at) noexcept { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T0); }
 
+/// What to ask for at code k of `size` in R rows side by side: bytes further on, past the end those of the next R rows.
+template <unsigned R>
+inline std::int64_t ahead(std::int64_t k, std::int64_t size, std::int64_t row_bytes) noexcept {
+  return k + ask_bytes + (k + ask_bytes < size ? 0 : (R - 1) * row_bytes);
+}
+
 /// The first `count` bytes, up to 64.
 inline __mmask64 first_bytes(std::int64_t count) noexcept {
   return count >= step_codes ? ~__mmask64{0} : (__mmask64{1} << count) - 1;

@@ -206,6 +206,77 @@ def test_the_form_of_the_kernel_goes_with_the_weights() -> None:
     assert len(ops._made) == before
 
 
+def holds_once(packed: PackedLinear) -> bool:
+    return "where they lie" in packed.explain()
+
+
+@pytest.mark.parametrize("scheme", ["8", "ternary"])
+def test_weights_are_in_memory_once(scheme: str) -> None:
+    packed = PackedLinear.from_linear(nn.Linear(512, 256), scheme)
+    if "avx512vnni" not in packed.explain().split("passed over")[0]:
+        assert not holds_once(packed)
+        return
+    x = torch.randn(3, 512)
+    for layer in (packed, copy.deepcopy(packed), packed.twin(torch.ones(256))):
+        layer(x)
+        assert holds_once(layer)
+        linear = layer._linear()
+        assert linear.nbytes - linear.own_nbytes == layer.weight.nbytes
+        assert linear.own_nbytes < layer.weight.nbytes / 8
+    unaligned = torch.empty(packed.weight.nbytes + 1, dtype=torch.uint8)[1:].view(packed.weight.shape)
+    y = packed(x)
+    packed.weight = unaligned.copy_(packed.weight)
+    assert torch.equal(packed(x), y)
+
+
+@pytest.mark.parametrize("scheme", ["8", "ternary"])
+def test_a_write_into_the_codes_is_seen_and_checked(scheme: str) -> None:
+    packed = PackedLinear.from_linear(nn.Linear(512, 256), scheme)
+    other = PackedLinear.from_linear(nn.Linear(512, 256), scheme)
+    x = torch.randn(3, 512)
+    before = packed(x)
+    packed.load_state_dict(other.state_dict())
+    assert torch.equal(packed(x), other(x))
+    assert not torch.equal(packed(x), before)
+    packed.weight[-1, -1] = 128 if scheme == "8" else 0b11000000
+    for call in (packed, torch.vmap(packed)):
+        with pytest.raises(bnq.BadContentError, match="does not have"):
+            call(x)
+    packed.load_state_dict(other.state_dict())
+    assert torch.equal(packed(x), other(x))
+
+
+@pytest.mark.parametrize("scheme", ["8", "ternary"])
+def test_memory_that_torch_takes_away_is_not_read(scheme: str) -> None:
+    packed = PackedLinear.from_linear(nn.Linear(512, 256), scheme)
+    x = torch.randn(3, 512)
+    y = packed(x)
+    packed.weight = packed.weight.clone()
+    assert torch.equal(packed(x), y)
+    packed.share_memory()
+    assert torch.equal(packed(x), y)
+    kept = packed.weight.clone()
+    packed.weight.untyped_storage().resize_(0)
+    packed.weight = kept
+    assert torch.equal(packed(x), y)
+    assert torch.equal(packed.to("cpu")(x), y)
+
+
+def test_layers_end_on_any_thread() -> None:
+    layers = [PackedLinear.from_linear(nn.Linear(512, 256), "ternary") for _ in range(8)]
+    x = torch.randn(3, 512)
+
+    def work() -> None:
+        while layers:
+            layers.pop()(x)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def test_other_dtypes_leave_the_buffers(packed: PackedLinear) -> None:
     y = packed(X)
     for convert in (nn.Module.half, nn.Module.bfloat16, nn.Module.double):
