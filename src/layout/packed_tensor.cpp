@@ -3,6 +3,7 @@
 #include "core/codes.h"
 #include "core/elements.h"
 #include "core/fail.h"
+#include "core/memory/memory.h"
 #include "core/scales.h"
 #include "layout/held_scales.h"
 #include "layout/layout_row.h"
@@ -138,14 +139,14 @@ PackedTensor pack(const QuantizedTensor& q, const Layout& layout) {
   require_holds(layout, q.scheme(), q.shape());
   require_writable(layout, q.scheme(), q.shape());
   require_fit(q, layout);
-  const auto bytes = static_cast<std::int64_t>(layout.storage_bytes(q.scheme(), q.shape()));
+  const std::size_t bytes = layout.storage_bytes(q.scheme(), q.shape());
   auto codes = matrix(q.codes(), q.scheme(), q.shape());
   detail::StoredScales held;
   if (layout.holds_scales()) held = detail::scales_to_store(q, layout);
   codes.held_scales = held.values;
-  const auto data = std::make_shared<Tensor>(DType::u8, Shape{bytes});
-  layout.row().pack(codes, data->bytes());
-  const auto packed = std::as_const(*data).bytes();
+  const std::shared_ptr<std::byte> data = detail::zeroed_memory(bytes);  // a kernel may read it as it lies
+  layout.row().pack(codes, {data.get(), bytes});
+  const std::span<const std::byte> packed(data.get(), bytes);
   if (layout.holds_scales()) {
     PackedTensor p(layout, q.scheme(), q.dtype(), q.shape(), packed, data);
     p.scale_error_ = held.worst_error;

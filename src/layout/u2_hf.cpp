@@ -82,16 +82,19 @@ void unpack(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& code
   });
 }
 
-/// No field is 3.
+/// No field is 3. Eight bytes at once: a bit that crosses from one byte to the next is never looked at.
 bool has_codes_of(const Scheme& /*scheme*/, std::span<const std::byte> data) {
+  constexpr std::uint64_t low_bits = 0x5555555555555555U;
+  constexpr std::int64_t step = sizeof(std::uint64_t);
   std::atomic<bool> all = true;
   parallel_for(static_cast<std::int64_t>(data.size()), elems_a_thread, [&](std::int64_t first, std::int64_t last) {
-    unsigned both_bits = 0;
-    for (std::int64_t at = first; at < last; ++at) {
-      const auto byte = std::to_integer<unsigned>(data[static_cast<std::size_t>(at)]);
-      both_bits |= byte & byte >> 1U;
+    std::uint64_t both_bits = 0;
+    for (std::int64_t at = first; at < last; at += step) {
+      std::uint64_t bytes = 0;
+      std::memcpy(&bytes, data.data() + at, static_cast<std::size_t>(std::min(step, last - at)));
+      both_bits |= bytes & bytes >> 1U;
     }
-    if ((both_bits & 0x55U) != 0) all = false;
+    if ((both_bits & low_bits) != 0) all = false;
   });
   return all;
 }

@@ -57,17 +57,31 @@ class PackedLinear(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, scheme: SchemeLike, *, bias: bool = True) -> None:
         """Without weights, for a state that is loaded. :meth:`from_linear` makes one with weights."""
-        super().__init__()
-        self.in_features, self.out_features, self.scheme = in_features, out_features, Scheme(scheme)
-        self._scheme_name = str(self.scheme)  # plain, so that compilers can read it
-        shape = (out_features, in_features)
-        layout, handle = layout_of(self.scheme, shape)._handle, self.scheme._handle
+        kind, shape = Scheme(scheme), (out_features, in_features)
+        layout, handle = layout_of(kind, shape)._handle, kind._handle
         data = torch.zeros(layout.storage_shape(handle, shape), dtype=TORCH.new((0,), layout.storage_dtype)[0].dtype)
-        self.register_buffer("weight", data.view(torch.uint8))
-        self.register_buffer("scales", torch.full(handle.scales_shape(shape), torch.nan, dtype=torch.float32))
-        self.register_buffer("bias", torch.zeros(out_features, dtype=torch.float32) if bias else None)
+        scales = torch.full(handle.scales_shape(shape), torch.nan, dtype=torch.float32)
+        zeros = torch.zeros(out_features, dtype=torch.float32) if bias else None
+        self._hold(kind, shape, (data.view(torch.uint8), scales, zeros))
+
+    def _hold(self, scheme: Scheme, shape: tuple[int, int], buffers: tuple[Tensor, Tensor, Tensor | None]) -> None:
+        super().__init__()
+        self.out_features, self.in_features = shape
+        self.scheme = scheme
+        self._scheme_name = str(scheme)  # plain, so that compilers can read it
+        for name, buffer in zip(("weight", "scales", "bias"), buffers, strict=True):
+            self.register_buffer(name, buffer)
         self.register_buffer("scheme_text", torch.tensor(list(self._scheme_name.encode()), dtype=torch.uint8))
         self._made = None
+
+    @classmethod
+    def _over(cls, scheme: Scheme, shape: tuple[int, int], codes: tuple[Tensor, Tensor], bias: Any) -> "PackedLinear":
+        """The layer over weight and scales, and a copy of the bias. None are made first: they would be as large."""
+        made = cls.__new__(cls)
+        copied = None if bias is None else bias.detach().to(torch.float32, copy=True)
+        made._hold(scheme, shape, (*codes, copied))
+        made._linear()  # what is wrong with the bias or the depth is said here
+        return made
 
     @classmethod
     def from_linear(cls, layer: nn.Linear, scheme: SchemeLike) -> "PackedLinear":
@@ -116,14 +130,9 @@ class PackedLinear(nn.Module):
         """
         if len(q.shape) != 2:
             raise UnsupportedError(f"PackedLinear: weights of two axes are needed (got {q.shape}, need [N, K])")
-        outputs, depth = q.shape
         with torch.inference_mode(False), torch.device("cpu"):  # buffers whose writes are counted
             p = PackedTensor._wrap(pack(q)._handle, TORCH)  # its memory becomes the buffers'
-            made = cls(depth, outputs, q.scheme, bias=bias is not None)
-            made.weight, made.scales = p.data.view(torch.uint8), p.scales
-            made.bias = None if bias is None else bias.detach().to(torch.float32, copy=True)
-        made._linear()  # what is wrong with the bias or the depth is said here
-        return made
+            return cls._over(q.scheme, q.shape, (p.data.view(torch.uint8), p.scales), bias)
 
     def twin(self, bias: Tensor | None) -> "PackedLinear":
         """Another layer over the very same codes and scales: its `weight` and `scales` are this layer's tensors.
@@ -135,11 +144,7 @@ class PackedLinear(nn.Module):
             InvalidArgumentError: a bias of another length, or one that is not finite.
         """
         with torch.inference_mode(False), torch.device("cpu"):
-            made = PackedLinear(self.in_features, self.out_features, self.scheme, bias=bias is not None)
-            made.weight, made.scales = self.weight, self.scales
-            made.bias = None if bias is None else bias.detach().to(torch.float32, copy=True)
-        made._linear()
-        return made
+            return PackedLinear._over(self.scheme, self._shape(), (self.weight, self.scales), bias)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  as nn.Linear names it
         """Input [..., K] in f32, f16 or bf16, any strides, to output [..., N] in its dtype.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <new>
 
 namespace bnq::detail {
@@ -38,6 +39,34 @@ std::shared_ptr<std::byte> map_memory(std::size_t bytes) {
   return {memory, [size](std::byte* p) { (void)::munmap(p, size); }};
 }
 
+/// Cuts memory from large mappings, piece after piece, so that tensors smaller than a huge page share some. The pages
+/// of a piece go back to the system with it, the mapping with its last piece.
+class Pieces {
+ public:
+  static constexpr std::size_t smallest = huge_page / 8;
+  static constexpr std::size_t largest = 8 * huge_page;
+
+  std::shared_ptr<std::byte> cut(std::size_t bytes) {
+    const std::size_t size = (bytes + page - 1) / page * page;
+    const std::lock_guard lock(mutex_);
+    if (mapping_ == nullptr || mapping_bytes - used_ < size) {
+      mapping_ = map_memory(mapping_bytes);
+      used_ = 0;
+    }
+    std::byte* const piece = mapping_.get() + used_;
+    used_ += size;
+    return {piece, [size, mapping = mapping_](std::byte* p) { (void)::madvise(p, size, MADV_DONTNEED); }};
+  }
+
+ private:
+  static constexpr std::size_t mapping_bytes = 2 * largest;
+  static constexpr std::size_t page = 4096;  // bytes; where pages are larger, they go back with the mapping only
+
+  std::mutex mutex_;
+  std::shared_ptr<std::byte> mapping_;
+  std::size_t used_ = 0;
+};
+
 }  // namespace
 
 std::shared_ptr<std::byte> uninitialized_memory(std::size_t bytes) {
@@ -52,7 +81,9 @@ std::shared_ptr<std::byte> uninitialized_memory(std::size_t bytes) {
 }
 
 std::shared_ptr<std::byte> zeroed_memory(std::size_t bytes) {
-  if (bytes > huge_page / 2) return map_memory(bytes);
+  static auto* const pieces = new Pieces;  // never deleted: memory may end after the program's statics
+  if (bytes > Pieces::largest) return map_memory(bytes);
+  if (bytes >= Pieces::smallest) return pieces->cut(bytes);
   auto memory = uninitialized_memory(bytes);
   std::memset(memory.get(), 0, bytes);
   return memory;
