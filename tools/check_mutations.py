@@ -145,7 +145,7 @@ MUTATIONS = (
     Mutation("laid out: terms of an earlier group lost", "kernels/avx512vnni/in_place.h",
              "_mm512_add_ps(bench.terms[v], sum)", "_mm512_add_ps(bench.terms[0], sum)"),
     Mutation("laid out: the next group begins with the sums of the last", "kernels/avx512vnni/in_place.h",
-             "    bench.sums[v] = _mm512_setzero_si512();\n", ""),
+             "      bench.sums[v] = _mm512_setzero_si512();\n", ""),
     Mutation("in place: the bytes not kept", "linear/tile.cpp", "codes_ = weight.owner();", ""),
     Mutation("avx2: 16-bit sums run past their bound", "kernels/avx2/gemm_i8_t2.cpp", "steps_a_stretch = 15",
              "steps_a_stretch = 30"),

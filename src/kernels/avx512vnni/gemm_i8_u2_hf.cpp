@@ -80,10 +80,8 @@ inline void rows_by_tokens(const TileView& tile, const std::byte* w, const std::
   std::int64_t k = 0;
   for (; k + step_codes <= tile.depth; k += step_codes) {
     for (unsigned r = 0; r < R; ++r) packed[r] = load(w + r * tile.depth + k);
-    if constexpr (T <= 2) {
-      const std::int64_t at = ahead<R>(k, tile.depth, tile.depth);
-      for (unsigned r = 0; r < R; ++r) ask_for(w + r * tile.depth + at);
-    }
+    const std::int64_t at = ahead<R>(k, tile.depth, tile.depth);
+    for (unsigned r = 0; r < R; ++r) ask_for(w + r * tile.depth + at);
     multiply<T, R>(tile, packed, x + k, acc);
   }
   if (k < tile.depth) {

@@ -160,16 +160,14 @@ constexpr void (*adds[most_tokens])(const GemmArguments&, std::int64_t, const De
 template <typename Format>
 inline void end_group(const GemmArguments& a, const Place& place, std::int64_t g, const Bench& bench) noexcept {
   __m512i acc[1][most_vectors];
-  for (unsigned v = 0; v < most_vectors; ++v) {
-    acc[0][v] = bench.sums[v];
-    bench.sums[v] = _mm512_setzero_si512();
-  }
+  for (unsigned v = 0; v < most_vectors; ++v) acc[0][v] = bench.sums[v];
   Format::settle(a, place, g, acc);
   for (unsigned v = 0; v < most_vectors; ++v) {
     __m512 sum = term(a.tile, place, g, v, acc[0][v]);
     if (g > 0) sum = _mm512_add_ps(bench.terms[v], sum);
     if (g + 1 < a.tile.groups) {
       bench.terms[v] = sum;
+      bench.sums[v] = _mm512_setzero_si512();
     } else {
       finish<typename Format::Order>(a, place, place.token, v, sum);
     }
