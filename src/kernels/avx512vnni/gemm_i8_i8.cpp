@@ -60,7 +60,8 @@ inline void rows_by_tokens(const Group& g, std::int32_t* sums) noexcept {
 #pragma GCC unroll 6
   for (unsigned t = 0; t < T; ++t) {
     if constexpr (R == 1) {
-      sums[tile_i8.panel_outputs * t] = _mm512_reduce_add_epi32(acc[t]);
+      const __m512i none = _mm512_setzero_si512();  // _mm512_reduce_add_epi32 may not wrap around
+      sums[tile_i8.panel_outputs * t] = _mm_cvtsi128_si32(sums_of({acc[t], none, none, none}));
     } else {
 #pragma GCC unroll 2
       for (unsigned r = 0; r < R; r += 4) {
