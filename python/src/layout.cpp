@@ -46,8 +46,8 @@ void bind_packed_tensor(nb::module_& m) {
           },
           ReleaseGil(), nb::arg("layout"), nb::arg("scheme"), nb::arg("dtype"), nb::arg("shape"), nb::arg("data"),
           nb::arg("scales").none(), nb::arg("copy"))
-      .def_prop_ro("layout", &PackedTensor::layout)
-      .def_prop_ro("scheme", &PackedTensor::scheme)
+      .def_prop_ro("layout", &PackedTensor::layout, nb::rv_policy::copy)
+      .def_prop_ro("scheme", &PackedTensor::scheme, nb::rv_policy::copy)
       .def_prop_ro("dtype", [](const PackedTensor& p) { return name(p.dtype()); })
       .def_prop_ro("shape", [](const PackedTensor& p) { return shape_tuple(p.shape()); })
       .def_prop_ro("scales_shape",

@@ -33,7 +33,8 @@ void bind_quantized_tensor(nb::module_& m) {
   nb::class_<QuantizedTensor>(m, "QuantizedTensor")
       .def_static("from_parts", &from_parts, ReleaseGil(), nb::arg("scheme"), nb::arg("dtype"), nb::arg("codes"),
                   nb::arg("scales"), nb::arg("counts"))
-      .def_prop_ro("scheme", &QuantizedTensor::scheme)
+      // A copy: a reference would keep the codes as long as anybody has the scheme.
+      .def_prop_ro("scheme", &QuantizedTensor::scheme, nb::rv_policy::copy)
       .def_prop_ro("dtype", [](const QuantizedTensor& q) { return name(q.dtype()); })
       .def_prop_ro("shape", [](const QuantizedTensor& q) { return shape_tuple(q.shape()); })
       .def_prop_ro(

@@ -66,20 +66,38 @@ def test_inputs_are_not_kept(weights: np.ndarray) -> None:
     assert linear(weights).shape == (24, 24)
 
 
+def resident_kib() -> int:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+def test_a_scheme_or_layout_keeps_no_tensor(rng: np.random.Generator) -> None:
+    w = rng.standard_normal((512, 2048)).astype(np.float32)
+
+    def schemes() -> list[object]:
+        q = bnq.quantize(w, 8)
+        p = bnq.pack(q)
+        return [q.scheme, p.scheme, p.layout]
+
+    kept = [schemes() for _ in range(3)]
+    before = resident_kib()
+    kept += [schemes() for _ in range(40)]  # of 1 MiB of codes each, and as much packed
+    assert resident_kib() < before + 20 * 1024
+
+
 def test_results_are_freed(rng: np.random.Generator) -> None:
     w = rng.standard_normal((512, 2048)).astype(np.float32)
 
-    def resident_kib() -> int:
+    def after_rounds() -> int:
         for _ in range(30):
             q = bnq.quantize(w, 8)
             _ = q.codes, bnq.pack(q).data, q.dequantize(), bnq.Linear(q)(w[:1])
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+        return resident_kib()
 
-    resident_kib()
+    after_rounds()
     # A leak of one int8 tensor a round would add 30 MiB.
-    before = resident_kib()
-    assert resident_kib() < before + 20 * 1024
+    before = after_rounds()
+    assert after_rounds() < before + 20 * 1024
 
 
 @pytest.mark.parametrize("wrap", [np.asarray, torch.from_numpy])

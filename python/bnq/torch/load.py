@@ -13,7 +13,7 @@ from ..quantized_tensor import QuantizedTensor
 from .layers import Found, find_layers, is_linear
 from .load_fit import require_fit
 from .packed_linear import PackedLinear
-from .swap import naming, swap
+from .swap import gives_memory_back, naming, swap
 from .tied import Tied
 
 __all__ = ["load_"]
@@ -21,6 +21,7 @@ __all__ = ["load_"]
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
+@gives_memory_back
 def load_(model: nn.Module, path: str | PathLike[str], *, scales: str | None = None) -> nn.Module:
     """Loads a checkpoint that holds low-bit weights into a float model, in place. Nothing is quantized.
 

@@ -25,7 +25,7 @@ from .layers import (
     weight_of,
 )
 from .packed_linear import PackedLinear
-from .swap import naming, nbytes_of, swap
+from .swap import gives_memory_back, naming, nbytes_of, swap
 from .tied import Tied
 
 __all__ = ["quantize_"]
@@ -47,6 +47,7 @@ class Made(NamedTuple):
     """Goes before it."""
 
 
+@gives_memory_back
 def quantize_(
     model: nn.Module,
     scheme: SchemeLike = 8,

@@ -15,13 +15,14 @@ from .coverage import Coverage
 from .layers import Found, find_layers, first_kept, head_of, is_linear
 from .model import Chosen, Made, pack_all, swap_all
 from .packed_linear import PackedLinear
-from .swap import naming
+from .swap import gives_memory_back, naming
 
 __all__ = ["optimize"]
 
 _BITNET = "transformers.integrations.bitnet"
 
 
+@gives_memory_back
 def optimize(model: nn.Module, *, head: SchemeLike | None = None) -> Coverage:
     """Swaps the low-bit layers of a model that transformers loaded for :class:`PackedLinear`, in place.
 

@@ -8,7 +8,7 @@ from .bit_linear import BitLinear
 from .coverage import Coverage
 from .layers import Filter, Found, find_layers, first_kept, head_of, is_head, is_linear, is_plain, require_filter
 from .model import Chosen, Made, pack_all, swap_all
-from .swap import swap
+from .swap import gives_memory_back, swap
 
 __all__ = ["convert_", "prepare_qat_"]
 
@@ -57,6 +57,7 @@ def prepare_qat_(
     return model
 
 
+@gives_memory_back
 def convert_(model: nn.Module) -> Coverage:
     """Swaps every :class:`BitLinear` for the :class:`PackedLinear` of its scheme, in place, to be deployed.
 

@@ -1,14 +1,20 @@
 """How another module takes a layer's place."""
 
+import ctypes
+import functools
+import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
 
 from torch import nn
 
 from ..errors import Error
 from .layers import Found
 
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
 _HOOKS = (
     "_forward_hooks",
     "_forward_hooks_with_kwargs",
@@ -36,6 +42,22 @@ def swap(model: nn.Module, layer: Found, made: nn.Module) -> None:
         for above in _path_to(model, parent):
             _close_fast_path(above)
             _adopt(above)
+
+
+def gives_memory_back(verb: Callable[_P, _Result]) -> Callable[_P, _Result]:
+    """After the verb, memory of the weights that it freed goes back to the system: glibc would keep most of it."""
+
+    @functools.wraps(verb)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
+        try:
+            return verb(*args, **kwargs)
+        finally:
+            gc.collect()  # modules and their hooks are circles
+            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+            if trim is not None:
+                trim(0)
+
+    return call
 
 
 @contextmanager
