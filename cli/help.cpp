@@ -35,6 +35,7 @@ Examples:
   bnq quantize model.safetensors small.safetensors --scheme 8 --embeddings 8
   bnq verify model.safetensors small.safetensors --min-sqnr 30
   bnq dequantize small.safetensors floats.safetensors
+  bnq convert small.safetensors other.safetensors --to i32_ct
 
 Exit codes:
   0    done

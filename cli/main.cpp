@@ -26,7 +26,8 @@ void warn(const std::string& text) { std::fprintf(stderr, "bnq: warning: %s\n", 
 namespace {
 
 // Every verb there is. A new one is a line here and a file.
-constexpr std::array verbs{add_quantize, add_dequantize, add_inspect, add_verify, add_bench, add_cpu, add_help};
+constexpr std::array verbs{add_quantize, add_dequantize, add_convert, add_inspect,
+                           add_verify,   add_bench,      add_cpu,     add_help};
 
 ExitCode exit_code_of(ErrorKind kind) {
   switch (kind) {

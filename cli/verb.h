@@ -32,6 +32,7 @@ struct Verb {
 
 Verb add_quantize(CLI::App& bnq);
 Verb add_dequantize(CLI::App& bnq);
+Verb add_convert(CLI::App& bnq);
 Verb add_inspect(CLI::App& bnq);
 Verb add_verify(CLI::App& bnq);
 Verb add_bench(CLI::App& bnq);

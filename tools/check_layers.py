@@ -35,6 +35,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "src/io/safetensors/header.cpp": (PUBLIC, "core/", "io/", "nlohmann/"),
     "src/checkpoint/": (PUBLIC, "core/", "io/"),
     "src/checkpoint/clients/": (PUBLIC, "core/", "io/json/", "nlohmann/"),
+    "src/checkpoint/convert/": (PUBLIC, "checkpoint/", "core/", "io/"),
     "src/checkpoint/foreign/": (PUBLIC, "checkpoint/clients/", "core/", "io/"),
     "src/checkpoint/json.cpp": (PUBLIC, "nlohmann/"),
     "src/checkpoint/page/": (PUBLIC, "checkpoint/", "core/", "io/"),

@@ -155,6 +155,35 @@ struct DequantizeResult {
 BNQ_EXPORT DequantizeResult dequantize_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
                                                   const DequantizeOptions& options = {});
 
+struct ConvertOptions {
+  Layout to;             ///< of every low-bit tensor of the output
+  bool strict = false;   ///< a scale that the layout would round is an error
+  bool replace = false;  ///< overwrite an existing output
+  ScaleConvention convention = ScaleConvention::as_stated;
+  Progress progress = {};
+};
+
+struct ConvertResult {
+  std::int64_t tensors = 0;         ///< in the new layout
+  std::int64_t ternary_floats = 0;  ///< those of them that were floats, of the values -a, 0, +a
+  std::int64_t copied = 0;          ///< plain tensors
+  double scale_error =
+      0;  ///< largest |stored - scale| / scale, as `PackedTensor::scale_error`; 0: every scale is exact
+  std::string worst_name = {};  ///< whose it is
+  std::uint64_t file_bytes_in = 0;
+  std::uint64_t file_bytes_out = 0;
+};
+
+/// Puts every low-bit tensor of a checkpoint (what `load` reads: a file or folder of bnq, a folder of another program)
+/// into another layout, in one safetensors file, tensor by tensor; codes stay as they are, and the rest is copied. It
+/// quantizes nothing: of float tensors only those matrices become codes that hold -a, 0, +a alone, and so lose nothing.
+///
+/// Throws `unsupported` before any work for a layout that a safetensors file has no place for, or naming the first
+/// tensor that the layout cannot hold; with `strict` naming the first tensor whose scale it would round.
+/// `bad_content` when nothing is low-bit; else as `dequantize_checkpoint` does.
+BNQ_EXPORT ConvertResult convert_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
+                                            const ConvertOptions& options);
+
 /// What one tensor of a file looks like.
 struct InspectedTensor {
   std::string name = {};
@@ -233,6 +262,7 @@ BNQ_EXPORT void save_html_report(const std::filesystem::path& path, const std::f
 
 /// One JSON document each, with a `schema` field that names its form. Infinity is written as null.
 [[nodiscard]] BNQ_EXPORT std::string to_json(const Plan& plan);
+[[nodiscard]] BNQ_EXPORT std::string to_json(const ConvertResult& result);
 [[nodiscard]] BNQ_EXPORT std::string to_json(const Inspection& inspection);
 [[nodiscard]] BNQ_EXPORT std::string to_json(const Verification& verification);
 

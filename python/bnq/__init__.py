@@ -18,6 +18,7 @@ from .errors import (
     UnsupportedError,
 )
 from .files import (
+    ConvertResult,
     DequantizeResult,
     InspectedTensor,
     Inspection,
@@ -27,6 +28,7 @@ from .files import (
     RuleHits,
     Verification,
     VerifiedTensor,
+    convert,
     dequantize_checkpoint,
     inspect,
     load,
@@ -48,6 +50,7 @@ __version__ = _version()
 __all__ = [
     "BadContentError",
     "BitNetQuantizer",
+    "ConvertResult",
     "CpuInfo",
     "DequantizeResult",
     "Error",
@@ -73,6 +76,7 @@ __all__ = [
     "Verification",
     "VerifiedTensor",
     "__version__",
+    "convert",
     "cpu_info",
     "dequantize",
     "dequantize_checkpoint",

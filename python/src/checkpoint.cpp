@@ -74,6 +74,26 @@ void bind_dequantize(nb::module_& m) {
       .def_ro("file_bytes_out", &DequantizeResult::file_bytes_out);
 }
 
+void bind_convert(nb::module_& m) {
+  nb::class_<ConvertOptions>(m, "ConvertOptions")
+      .def(
+          "__init__",
+          [](ConvertOptions* self, const Layout& to, const std::string& scales) {
+            new (self) ConvertOptions{.to = to, .convention = parse_scale_convention(scales)};
+          },
+          nb::arg("to"), nb::arg("scales"))
+      .def_rw("strict", &ConvertOptions::strict)
+      .def_rw("replace", &ConvertOptions::replace);
+  nb::class_<ConvertResult>(m, "ConvertResult")
+      .def_ro("tensors", &ConvertResult::tensors)
+      .def_ro("ternary_floats", &ConvertResult::ternary_floats)
+      .def_ro("copied", &ConvertResult::copied)
+      .def_ro("scale_error", &ConvertResult::scale_error)
+      .def_ro("worst_name", &ConvertResult::worst_name)
+      .def_ro("file_bytes_in", &ConvertResult::file_bytes_in)
+      .def_ro("file_bytes_out", &ConvertResult::file_bytes_out);
+}
+
 void bind_options(nb::module_& m) {
   nb::class_<ModelModules>(m, "ModelModules")
       .def(nb::init<>())
@@ -122,6 +142,13 @@ DequantizeResult dequantize_file(const Path& in, const Path& out, DequantizeOpti
   });
 }
 
+ConvertResult convert_file(const Path& in, const Path& out, ConvertOptions options, nb::object callback) {
+  return PythonProgress(std::move(callback)).run([&](const Progress& progress) {
+    options.progress = progress;
+    return convert_checkpoint(in, out, options);
+  });
+}
+
 }  // namespace
 
 void bind_checkpoint(nb::module_& m) {
@@ -129,9 +156,12 @@ void bind_checkpoint(nb::module_& m) {
   bind_options(m);
   bind_client_form(m);
   bind_dequantize(m);
+  bind_convert(m);
   m.def("unlisted_architecture", &unlisted_architecture, ReleaseGil(), nb::arg("folder"));
   m.def("plan_checkpoint", &plan_checkpoint, ReleaseGil(), nb::arg("path"), nb::arg("options"));
   m.def("quantize_checkpoint", &quantize_file, nb::arg("source"), nb::arg("target"), nb::arg("options"),
+        nb::arg("progress").none());
+  m.def("convert_checkpoint", &convert_file, nb::arg("source"), nb::arg("target"), nb::arg("options"),
         nb::arg("progress").none());
   m.def("dequantize_checkpoint", &dequantize_file, nb::arg("source"), nb::arg("target"), nb::arg("options"),
         nb::arg("progress").none());

@@ -101,6 +101,17 @@ std::string to_json(const Plan& plan) {
                   {"file_bytes_out", plan.file_bytes_out}});
 }
 
+std::string to_json(const ConvertResult& r) {
+  return text_of({{"schema", "bnq.convert/1"},
+                  {"tensors", r.tensors},
+                  {"ternary_floats", r.ternary_floats},
+                  {"copied", r.copied},
+                  {"scale_error", number(r.scale_error)},
+                  {"worst_name", r.worst_name},
+                  {"file_bytes_in", r.file_bytes_in},
+                  {"file_bytes_out", r.file_bytes_out}});
+}
+
 std::string to_json(const Inspection& inspection) {
   return text_of({{"schema", "bnq.inspection/1"},
                   {"tensors", list_of(inspection.tensors)},

@@ -2,7 +2,7 @@
 
 import pytest
 
-VERBS = ["quantize", "dequantize", "inspect", "verify", "bench", "cpu", "help"]
+VERBS = ["quantize", "dequantize", "convert", "inspect", "verify", "bench", "cpu", "help"]
 
 
 def test_help_lists_verbs_schemes_layouts_and_exit_codes(bnq):

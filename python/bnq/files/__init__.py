@@ -2,6 +2,7 @@
 
 from .checkpoint import dequantize_checkpoint, inspect, plan_checkpoint, quantize_checkpoint, verify
 from .checkpoint_results import (
+    ConvertResult,
     DequantizeResult,
     InspectedTensor,
     Inspection,
@@ -12,9 +13,11 @@ from .checkpoint_results import (
     Verification,
     VerifiedTensor,
 )
+from .convert import convert
 from .tensor_file import load, save
 
 __all__ = [
+    "ConvertResult",
     "DequantizeResult",
     "InspectedTensor",
     "Inspection",
@@ -24,6 +27,7 @@ __all__ = [
     "RuleHits",
     "Verification",
     "VerifiedTensor",
+    "convert",
     "dequantize_checkpoint",
     "inspect",
     "load",

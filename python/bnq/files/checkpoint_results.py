@@ -8,6 +8,7 @@ from ..report import Report
 from ..scheme import Scheme
 
 __all__ = [
+    "ConvertResult",
     "DequantizeResult",
     "InspectedTensor",
     "Inspection",
@@ -125,6 +126,38 @@ class DequantizeResult:
     @classmethod
     def _of(cls, core: _core.DequantizeResult) -> "DequantizeResult":
         return cls(core.tensors, core.saturated_values, core.file_bytes_in, core.file_bytes_out)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertResult:
+    """What converting a checkpoint did."""
+
+    tensors: int
+    """How many are in the new layout."""
+    ternary_floats: int
+    """How many of them were floats, of the values -a, 0, +a."""
+    copied: int
+    """Plain tensors."""
+    scale_error: float
+    """Largest relative error of a scale that the layout rounded; 0: every scale is exact."""
+    worst_name: str
+    """Whose it is."""
+    file_bytes_in: int
+    """Size of the input."""
+    file_bytes_out: int
+    """Size of the output."""
+
+    @classmethod
+    def _of(cls, core: _core.ConvertResult) -> "ConvertResult":
+        return cls(
+            tensors=core.tensors,
+            ternary_floats=core.ternary_floats,
+            copied=core.copied,
+            scale_error=core.scale_error,
+            worst_name=core.worst_name,
+            file_bytes_in=core.file_bytes_in,
+            file_bytes_out=core.file_bytes_out,
+        )
 
 
 @dataclass(frozen=True, slots=True)

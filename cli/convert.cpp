@@ -1,0 +1,75 @@
+#include "run_options.h"
+#include "text/table.h"
+#include "verb.h"
+
+#include <bnq/checkpoint.h>
+
+#include <memory>
+#include <string>
+
+namespace bnq::cli {
+namespace {
+
+struct Arguments {
+  std::string in;
+  std::string out;
+  std::string to;
+  std::string scales;
+  bool strict = false;
+  bool force = false;
+  RunOptions run;
+};
+
+std::string scales_text(const ConvertResult& result) {
+  if (result.scale_error == 0) return "exact";
+  return "rounded by up to " + number("%.2g", 100 * result.scale_error) + " % (" + printable(result.worst_name) + ")";
+}
+
+std::string as_text(const ConvertResult& result, const Arguments& arguments) {
+  Facts lines{{"converted", count(static_cast<std::uint64_t>(result.tensors), "tensor") + " to " + arguments.to}};
+  if (result.ternary_floats > 0) {
+    lines.emplace_back("of these", count(static_cast<std::uint64_t>(result.ternary_floats), "float tensor") +
+                                       " of -a, 0, +a alone, exactly");
+  }
+  lines.emplace_back("copied", count(static_cast<std::uint64_t>(result.copied), "tensor"));
+  lines.emplace_back("scales", scales_text(result));
+  lines.emplace_back("file", change(result.file_bytes_in, result.file_bytes_out));
+  lines.emplace_back("written", printable(arguments.out));
+  return facts(lines);
+}
+
+Outcome run(const Arguments& arguments) {
+  const Layout to = Layout::parse(arguments.to);
+  ConvertResult result;
+  {
+    ProgressBar bar = arguments.run.start("converting");
+    result = convert_checkpoint(arguments.in, arguments.out,
+                                {.to = to,
+                                 .strict = arguments.strict,
+                                 .replace = arguments.force,
+                                 .convention = parse_scale_convention(arguments.scales),
+                                 .progress = bar.callback()});
+  }
+  return {arguments.run.json ? to_json(result) + "\n" : as_text(result, arguments)};
+}
+
+}  // namespace
+
+Verb add_convert(CLI::App& bnq) {
+  CLI::App* verb = bnq.add_subcommand("convert", "Put low-bit tensors into another layout; codes stay as they are");
+  const auto arguments = std::make_shared<Arguments>();
+  verb->add_option("IN", arguments->in, "A low-bit safetensors file or model folder")->required()->option_text(" ");
+  verb->add_option("OUT", arguments->out, "The safetensors file to write")->required()->option_text(" ");
+  verb->add_option("--to", arguments->to, "The layout; all by `bnq --help`")->required()->type_name("LAYOUT");
+  verb->add_flag("--strict", arguments->strict, "An error when the layout would round a scale");
+  verb->add_flag("--force", arguments->force, "Replace OUT if it exists");
+  add_scales(*verb, arguments->scales);
+  arguments->run.add_to(*verb);
+  verb->footer(
+      "Nothing is quantized: float tensors are copied, but for matrices that hold -a, 0, +a alone, which become\n"
+      "exact codes.\n\n"
+      "Example:\n  bnq convert small.safetensors other.safetensors --to i32_ct");
+  return {verb, [arguments] { return run(*arguments); }};
+}
+
+}  // namespace bnq::cli
