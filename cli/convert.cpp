@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace bnq::cli {
 namespace {
@@ -15,6 +16,9 @@ struct Arguments {
   std::string out;
   std::string to;
   std::string scales;
+  std::vector<std::string> gguf_types;
+  std::string pre_tokenizer;
+  bool keep_names = false;
   bool strict = false;
   bool force = false;
   RunOptions run;
@@ -48,8 +52,12 @@ Outcome run(const Arguments& arguments) {
                                  .strict = arguments.strict,
                                  .replace = arguments.force,
                                  .convention = parse_scale_convention(arguments.scales),
+                                 .gguf_types = arguments.gguf_types,
+                                 .keep_names = arguments.keep_names,
+                                 .pre_tokenizer = arguments.pre_tokenizer,
                                  .progress = bar.callback()});
   }
+  for (const std::string& warning : result.warnings) warn(warning);
   return {arguments.run.json ? to_json(result) + "\n" : as_text(result, arguments)};
 }
 
@@ -58,17 +66,27 @@ Outcome run(const Arguments& arguments) {
 Verb add_convert(CLI::App& bnq) {
   CLI::App* verb = bnq.add_subcommand("convert", "Put low-bit tensors into another layout; codes stay as they are");
   const auto arguments = std::make_shared<Arguments>();
-  verb->add_option("IN", arguments->in, "A low-bit safetensors file or model folder")->required()->option_text(" ");
-  verb->add_option("OUT", arguments->out, "The safetensors file to write")->required()->option_text(" ");
+  verb->add_option("IN", arguments->in, "A low-bit safetensors or GGUF file, or model folder")
+      ->required()
+      ->option_text(" ");
+  verb->add_option("OUT", arguments->out, "The file to write: GGUF where it ends in .gguf, else safetensors")
+      ->required()
+      ->option_text(" ");
   verb->add_option("--to", arguments->to, "The layout; all by `bnq --help`")->required()->type_name("LAYOUT");
   verb->add_flag("--strict", arguments->strict, "An error when the layout would round a scale");
   verb->add_flag("--force", arguments->force, "Replace OUT if it exists");
   add_scales(*verb, arguments->scales);
+  add_gguf_types(*verb, arguments->gguf_types);
+  verb->add_flag("--keep-names", arguments->keep_names,
+                 "Of a GGUF file: keep the names of tensors, and the order of rows");
+  verb->add_option("--pre-tokenizer", arguments->pre_tokenizer, "For a GGUF file: tokenizer.ggml.pre")
+      ->type_name("NAME");
   arguments->run.add_to(*verb);
   verb->footer(
       "Nothing is quantized: float tensors are copied, but for matrices that hold -a, 0, +a alone, which become\n"
       "exact codes.\n\n"
-      "Example:\n  bnq convert small.safetensors other.safetensors --to i32_ct");
+      "Example:\n  bnq convert small.safetensors other.safetensors --to i32_ct\n"
+      "  bnq convert bitnet-folder model.gguf --to tq2_0");
   return {verb, [arguments] { return run(*arguments); }};
 }
 

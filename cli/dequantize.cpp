@@ -9,6 +9,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <vector>
 
 namespace bnq::cli {
 namespace {
@@ -18,6 +19,7 @@ struct Arguments {
   std::string out;
   std::string dtype;
   std::string scales;
+  std::vector<std::string> gguf_types;
   bool force = false;
   RunOptions run;
 };
@@ -61,6 +63,7 @@ Outcome run(const Arguments& arguments) {
                                    {.dtype = dtype,
                                     .replace = arguments.force,
                                     .convention = parse_scale_convention(arguments.scales),
+                                    .gguf_types = arguments.gguf_types,
                                     .progress = bar.callback()});
   }
   if (arguments.run.json) return {as_json(result)};
@@ -72,12 +75,15 @@ Outcome run(const Arguments& arguments) {
 Verb add_dequantize(CLI::App& bnq) {
   CLI::App* verb = bnq.add_subcommand("dequantize", "Turn low-bit tensors back into floats");
   const auto arguments = std::make_shared<Arguments>();
-  verb->add_option("IN", arguments->in, "A low-bit safetensors file or model folder")->required()->option_text(" ");
+  verb->add_option("IN", arguments->in, "A low-bit safetensors or GGUF file, or model folder")
+      ->required()
+      ->option_text(" ");
   verb->add_option("OUT", arguments->out, "The file or folder to write")->required()->option_text(" ");
   verb->add_option("--dtype", arguments->dtype, "Write f32, f16 or bf16; without it each tensor's original dtype")
       ->type_name("DTYPE");
   verb->add_flag("--force", arguments->force, "Replace OUT if it exists");
   add_scales(*verb, arguments->scales);
+  add_gguf_types(*verb, arguments->gguf_types);
   arguments->run.add_to(*verb);
   verb->footer("Example:\n  bnq dequantize small.safetensors floats.safetensors --dtype bf16");
   return {verb, [arguments] { return run(*arguments); }};

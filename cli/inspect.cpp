@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace bnq::cli {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 struct Arguments {
   std::string file;
   std::string scales;
+  std::vector<std::string> gguf_types;
   RunOptions run;
 };
 
@@ -69,7 +71,8 @@ Outcome run(const Arguments& arguments) {
   Inspection inspection;
   {
     ProgressBar bar = arguments.run.start("reading");
-    inspection = inspect_checkpoint(arguments.file, bar.callback(), parse_scale_convention(arguments.scales));
+    inspection = inspect_checkpoint(arguments.file, bar.callback(), parse_scale_convention(arguments.scales),
+                                    arguments.gguf_types);
   }
   return {arguments.run.json ? to_json(inspection) + "\n" : as_text(arguments.file, inspection)};
 }
@@ -79,10 +82,11 @@ Outcome run(const Arguments& arguments) {
 Verb add_inspect(CLI::App& bnq) {
   CLI::App* verb = bnq.add_subcommand("inspect", "Show what is in a file: dtypes, shapes, ranges, zeros, NaN");
   const auto arguments = std::make_shared<Arguments>();
-  verb->add_option("FILE", arguments->file, "A safetensors file or model folder, low-bit or not")
+  verb->add_option("FILE", arguments->file, "A safetensors or GGUF file, or model folder, low-bit or not")
       ->required()
       ->option_text(" ");
   add_scales(*verb, arguments->scales);
+  add_gguf_types(*verb, arguments->gguf_types);
   arguments->run.add_to(*verb);
   verb->footer(
       "Notes in the table: all zero; already ternary (only -a, 0, +a: BitNet weights, lossless as ternary);\n"

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <vector>
 
 namespace bnq::cli {
 
@@ -53,6 +54,14 @@ inline CLI::Validator real_number() {
 inline void add_scales(CLI::App& verb, std::string& scales) {
   verb.add_option("--scales", scales, "What weight_scale of a BitNet folder is: multiply, or inverse (1 / scale)")
       ->type_name("HOW")
+      ->check(some_text());
+}
+
+/// The option of verbs that read GGUF files.
+inline void add_gguf_types(CLI::App& verb, std::vector<std::string>& types) {
+  verb.add_option("--gguf-type", types, "What a type of a GGUF file is, where it does not say; an error asks for it")
+      ->type_name("TYPE")
+      ->allow_extra_args(false)
       ->check(some_text());
 }
 

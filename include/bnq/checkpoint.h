@@ -139,6 +139,7 @@ struct DequantizeOptions {
   std::optional<DType> dtype = {};  ///< f32, f16 or bf16; empty: each tensor's original one
   bool replace = false;             ///< overwrite an existing output
   ScaleConvention convention = ScaleConvention::as_stated;
+  std::vector<std::string> gguf_types = {};  ///< as for `load`
   Progress progress = {};
 };
 
@@ -160,6 +161,9 @@ struct ConvertOptions {
   bool strict = false;   ///< a scale that the layout would round is an error
   bool replace = false;  ///< overwrite an existing output
   ScaleConvention convention = ScaleConvention::as_stated;
+  std::vector<std::string> gguf_types = {};  ///< as for `load`
+  bool keep_names = false;                   ///< of a GGUF file: tensors keep their names, and rows their order
+  std::string pre_tokenizer = {};  ///< for a GGUF file: `tokenizer.ggml.pre`; empty: by the tokenizer's own pattern
   Progress progress = {};
 };
 
@@ -170,17 +174,20 @@ struct ConvertResult {
   double scale_error =
       0;  ///< largest |stored - scale| / scale, as `PackedTensor::scale_error`; 0: every scale is exact
   std::string worst_name = {};  ///< whose it is
+  std::vector<std::string> warnings = {};
   std::uint64_t file_bytes_in = 0;
   std::uint64_t file_bytes_out = 0;
 };
 
 /// Puts every low-bit tensor of a checkpoint (what `load` reads: a file or folder of bnq, a folder of another program)
-/// into another layout, in one safetensors file, tensor by tensor; codes stay as they are, and the rest is copied. It
-/// quantizes nothing: of float tensors only those matrices become codes that hold -a, 0, +a alone, and so lose nothing.
+/// into another layout, in one file, tensor by tensor; codes stay as they are, and the rest is copied. Where `out` ends
+/// in ".gguf" the file is GGUF (docs/formats/gguf.rst), of a model folder or another GGUF file; else safetensors, which
+/// of a GGUF file has the names and rows of Hugging Face. It quantizes nothing: of float tensors only those matrices
+/// become codes that hold -a, 0, +a alone, and so lose nothing.
 ///
-/// Throws `unsupported` before any work for a layout that a safetensors file has no place for, or naming the first
-/// tensor that the layout cannot hold; with `strict` naming the first tensor whose scale it would round.
-/// `bad_content` when nothing is low-bit; else as `dequantize_checkpoint` does.
+/// Throws `unsupported` before any work for a layout that such a file has no place for, what GGUF cannot express, or
+/// naming the first tensor that the layout cannot hold; with `strict` naming the first tensor whose scale it would
+/// round. `bad_content` when nothing is low-bit; else as `dequantize_checkpoint` does.
 BNQ_EXPORT ConvertResult convert_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
                                             const ConvertOptions& options);
 
@@ -210,7 +217,8 @@ struct Inspection {
 
 /// Throws `io` or `bad_content`. NaN is reported, not refused.
 [[nodiscard]] BNQ_EXPORT Inspection inspect_checkpoint(const std::filesystem::path& path, const Progress& progress = {},
-                                                       ScaleConvention convention = ScaleConvention::as_stated);
+                                                       ScaleConvention convention = ScaleConvention::as_stated,
+                                                       const std::vector<std::string>& gguf_types = {});
 
 struct Gates {
   std::optional<double> min_sqnr_db = {};  ///< +infinity asks for lossless

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 namespace bnq {
 
@@ -34,10 +35,13 @@ enum class ScaleConvention : std::uint8_t {
 BNQ_EXPORT void save(const std::filesystem::path& path, const std::map<std::string, StoredTensor>& tensors,
                      bool replace = false);
 
-/// Reads them back, also from a model folder, of bnq or of another program (compressed-tensors, BitNet in transformers;
-/// docs/formats/folder.rst). A file without the `bnq` entry gives plain tensors only.
-/// Throws `io`, or `bad_content` naming file and tensor when the entry and the tensors disagree.
+/// Reads them back, also from a GGUF file, under its own names, or from a model folder, of bnq or of another program
+/// (compressed-tensors, BitNet in transformers; docs/formats/folder.rst). A safetensors file without the `bnq` entry
+/// gives plain tensors only. `gguf_types` say what the types of a GGUF file mean where it does not: "i2_s", "i2_s_arm"
+/// or "i2_s_1x4", the order of codes; "q2_0", "pq2_0" or "stq1_0", the type 42. An error asks for them. Throws `io`, or
+/// `bad_content` naming file and tensor when the entry and the tensors disagree.
 [[nodiscard]] BNQ_EXPORT std::map<std::string, StoredTensor> load(
-    const std::filesystem::path& path, ScaleConvention convention = ScaleConvention::as_stated);
+    const std::filesystem::path& path, ScaleConvention convention = ScaleConvention::as_stated,
+    const std::vector<std::string>& gguf_types = {});
 
 }  // namespace bnq

@@ -15,6 +15,7 @@ __all__ = [
     "checked_path",
     "count",
     "flag",
+    "gguf_types",
     "number",
     "progress_callback",
     "scale_convention",
@@ -99,6 +100,14 @@ def progress_callback(value: Any, what: str) -> Any:
 def scale_convention(value: Any, what: str) -> str:
     """What the core calls a scale convention; None is the stated one."""
     return "" if value is None else text(value, f"{what} scales", "'multiply' or 'inverse'")
+
+
+def gguf_types(value: Any, what: str) -> list[str]:
+    """What types of a GGUF file are: a name, several, or None."""
+    names = [] if value is None else [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple):
+        raise InvalidArgumentError(f"{what} gguf_types: not names (got {shown(value)}, need a text or a list of texts)")
+    return [text(name, f"{what} gguf_types", "a name such as 'i2_s'") for name in names]
 
 
 def shape_of(shape: Any, what: str) -> tuple[int, ...]:

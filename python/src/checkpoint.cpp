@@ -66,7 +66,8 @@ void bind_dequantize(nb::module_& m) {
             const std::optional<DType> to = dtype ? std::optional(dtype_called(dtype->c_str())) : std::nullopt;
             new (self) DequantizeOptions{.dtype = to, .replace = replace, .convention = parse_scale_convention(scales)};
           },
-          nb::arg("dtype").none(), nb::arg("replace"), nb::arg("scales"));
+          nb::arg("dtype").none(), nb::arg("replace"), nb::arg("scales"))
+      .def_rw("gguf_types", &DequantizeOptions::gguf_types);
   nb::class_<DequantizeResult>(m, "DequantizeResult")
       .def_ro("tensors", &DequantizeResult::tensors)
       .def_ro("saturated_values", &DequantizeResult::saturated_values)
@@ -83,6 +84,9 @@ void bind_convert(nb::module_& m) {
           },
           nb::arg("to"), nb::arg("scales"))
       .def_rw("strict", &ConvertOptions::strict)
+      .def_rw("gguf_types", &ConvertOptions::gguf_types)
+      .def_rw("keep_names", &ConvertOptions::keep_names)
+      .def_rw("pre_tokenizer", &ConvertOptions::pre_tokenizer)
       .def_rw("replace", &ConvertOptions::replace);
   nb::class_<ConvertResult>(m, "ConvertResult")
       .def_ro("tensors", &ConvertResult::tensors)
@@ -90,6 +94,7 @@ void bind_convert(nb::module_& m) {
       .def_ro("copied", &ConvertResult::copied)
       .def_ro("scale_error", &ConvertResult::scale_error)
       .def_ro("worst_name", &ConvertResult::worst_name)
+      .def_ro("warnings", &ConvertResult::warnings)
       .def_ro("file_bytes_in", &ConvertResult::file_bytes_in)
       .def_ro("file_bytes_out", &ConvertResult::file_bytes_out);
 }

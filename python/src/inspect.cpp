@@ -32,13 +32,14 @@ void bind_inspect(nb::module_& m) {
       .def_ro("unread", &Inspection::unread);
   m.def(
       "inspect",
-      [](const std::filesystem::path& path, const std::string& scales, nb::object callback) {
+      [](const std::filesystem::path& path, const std::string& scales, const std::vector<std::string>& gguf_types,
+         nb::object callback) {
         const ScaleConvention convention = parse_scale_convention(scales);
         return PythonProgress(std::move(callback)).run([&](const Progress& progress) {
-          return inspect_checkpoint(path, progress, convention);
+          return inspect_checkpoint(path, progress, convention, gguf_types);
         });
       },
-      nb::arg("path"), nb::arg("scales"), nb::arg("progress").none());
+      nb::arg("path"), nb::arg("scales"), nb::arg("gguf_types"), nb::arg("progress").none());
 }
 
 }  // namespace bnq::python

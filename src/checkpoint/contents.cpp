@@ -39,8 +39,9 @@ Contents contents_with(const Source& source, const ModelConfig& config, ScaleCon
   Contents contents;
   std::unordered_set<std::string> taken;
   for (const Reader& shard : source.shards()) add_shard(contents, taken, source, shard);
-  if (contents.maker.empty() && !config.quant_method.empty()) {
-    Foreign foreign = read_foreign(source, config, convention);
+  const bool is_gguf = source.gguf() != nullptr;
+  if (is_gguf || (contents.maker.empty() && !config.quant_method.empty())) {
+    Foreign foreign = is_gguf ? read_gguf(source) : read_foreign(source, config, convention);
     contents.maker = foreign.maker;
     contents.unread = foreign.unread;
     contents.is_foreign = true;
@@ -50,7 +51,7 @@ Contents contents_with(const Source& source, const ModelConfig& config, ScaleCon
   for (const Entry& entry : source.tensors()) {
     if (taken.contains(entry.name)) continue;
     if (contents.find_quantized(entry.name) != nullptr) {
-      fail(ErrorKind::bad_content, {.where = in_file(source.shard_of(entry.name).path(), entry.name),
+      fail(ErrorKind::bad_content, {.where = in_file(source.file_of(entry.name), entry.name),
                                     .what = "is there twice: quantized, and as it is"});
     }
     contents.plain.emplace(entry.name, entry);
@@ -109,7 +110,7 @@ void require_not_packed(const Source& source, const ModelConfig& config) {
   const auto& entries = source.tensors();
   const auto at = std::ranges::find_if(entries, [&](const Entry& entry) { return looks_packed(source, entry); });
   if (at == entries.end()) return;
-  fail(ErrorKind::bad_content, {.where = in_file(source.shard_of(at->name).path(), at->name),
+  fail(ErrorKind::bad_content, {.where = in_file(source.file_of(at->name), at->name),
                                 .what = "is packed already, by another program",
                                 .got = std::string(name(at->dtype)) + " " + to_string(at->shape) + " beside its scales",
                                 .cure = "quantize the original"});

@@ -21,7 +21,6 @@ using detail::FileForm;
 using detail::OutputShard;
 using detail::Source;
 using safetensors::Entry;
-using safetensors::Reader;
 
 /// One tensor of the output: dequantized, or a copy.
 struct Item {
@@ -42,13 +41,12 @@ std::vector<Item> items_of(const Contents& contents, std::optional<DType> dtype)
 
 Contents quantized_contents(const Source& source, ScaleConvention convention) {
   Contents contents = detail::contents_of(source, convention);
-  if (!contents.quantized.empty()) return contents;
   detail::require_readable(source, contents);
-  detail::fail(
-      ErrorKind::bad_content,
-      {.where = detail::text_of(source.path()),
-       .what = "holds no quantized tensor that bnq knows",
-       .need = "a 'bnq' entry in its metadata, or the config.json of a folder that another program quantized"});
+  if (!contents.quantized.empty()) return contents;
+  detail::fail(ErrorKind::bad_content, {.where = detail::text_of(source.path()),
+                                        .what = "holds no quantized tensor that bnq knows",
+                                        .need = "low-bit types of a GGUF file, a 'bnq' entry in its metadata, or the "
+                                                "config.json of a folder that another program quantized"});
 }
 
 std::uint64_t stored_bytes(const FileForm& form) {
@@ -80,7 +78,7 @@ class Dequantizer {
     result.tensors = static_cast<std::int64_t>(contents_.quantized.size());
     result.file_bytes_in = source.file_bytes();
     for (OutputShard& shard : shards) {
-      shard.metadata = source.shards().front().metadata();
+      shard.metadata = source.metadata();
       shard.metadata.erase(detail::metadata_key);
       shard.metadata[detail::dequantized_key] = "bnq " BNQ_VERSION;
       shard.nbytes = safetensors::Writer::file_bytes(shard.entries, shard.metadata);
@@ -103,8 +101,7 @@ class Dequantizer {
 
   void write_item(safetensors::Writer& writer, const Item& item) {
     if (item.form == nullptr) {
-      const Reader& reader = source_.shard_of(item.entry.name);
-      writer.write(item.entry.name, reader.bytes(item.entry));
+      writer.write(item.entry.name, source_.bytes(item.entry));
       counter_.add(item.entry.nbytes);
     } else {
       result.saturated_values += write_dequantized(source_, writer, *item.form, item.entry.dtype);
@@ -140,7 +137,7 @@ DequantizeResult dequantize_checkpoint(const std::filesystem::path& in, const st
                                        const DequantizeOptions& options) {
   if (options.dtype) detail::require_quantizable("dequantize", *options.dtype);
   detail::require_other_file(in, out);
-  const Source source(in);
+  const Source source(in, options.gguf_types);
   Dequantizer work(source, quantized_contents(source, options.convention), options.dtype, options.progress);
   if (source.folder()) {
     write_folder(source, work, out, options.replace);

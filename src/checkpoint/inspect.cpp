@@ -14,7 +14,6 @@ namespace {
 using detail::FileForm;
 using detail::Findings;
 using safetensors::Entry;
-using safetensors::Reader;
 
 void fill_in(InspectedTensor& tensor, const Findings& found, std::int64_t elements) {
   tensor.nan_count = found.nans;
@@ -29,9 +28,9 @@ void fill_in(InspectedTensor& tensor, const Findings& found, std::int64_t elemen
   tensor.already_ternary = tensor.shape.size() > 1 && found.is_ternary();
 }
 
-InspectedTensor inspect_plain(const Reader& reader, const Entry& entry) {
+InspectedTensor inspect_plain(const detail::Source& source, const Entry& entry) {
   InspectedTensor tensor{.name = entry.name, .dtype = entry.dtype, .shape = entry.shape, .nbytes = entry.nbytes};
-  if (is_quantizable(entry.dtype)) fill_in(tensor, detail::look_at(reader.view(entry)), element_count(entry.shape));
+  if (is_quantizable(entry.dtype)) fill_in(tensor, detail::look_at(source.view(entry)), element_count(entry.shape));
   return tensor;
 }
 
@@ -47,8 +46,9 @@ InspectedTensor inspect_quantized(const detail::Source& source, const FileForm& 
 
 }  // namespace
 
-Inspection inspect_checkpoint(const std::filesystem::path& path, const Progress& progress, ScaleConvention convention) {
-  const detail::Source source(path);
+Inspection inspect_checkpoint(const std::filesystem::path& path, const Progress& progress, ScaleConvention convention,
+                              const std::vector<std::string>& gguf_types) {
+  const detail::Source source(path, gguf_types);
   const detail::Contents contents = detail::contents_of(source, convention);
   Inspection inspection{.file_bytes = source.file_bytes(), .written_by = contents.maker, .unread = contents.unread};
   detail::ProgressCounter counter(progress, source.file_bytes(), detail::ProgressCounter::Writes::no);
@@ -59,7 +59,7 @@ Inspection inspect_checkpoint(const std::filesystem::path& path, const Progress&
   for (const FileForm& form : contents.quantized) {
     add(inspect_quantized(source, form));
   }
-  for (const auto& [name, entry] : contents.plain) add(inspect_plain(source.shard_of(name), entry));
+  for (const auto& [name, entry] : contents.plain) add(inspect_plain(source, entry));
   std::ranges::sort(inspection.tensors, {}, &InspectedTensor::name);
   return inspection;
 }

@@ -108,6 +108,7 @@ std::string to_json(const ConvertResult& r) {
                   {"copied", r.copied},
                   {"scale_error", number(r.scale_error)},
                   {"worst_name", r.worst_name},
+                  {"warnings", r.warnings},
                   {"file_bytes_in", r.file_bytes_in},
                   {"file_bytes_out", r.file_bytes_out}});
 }

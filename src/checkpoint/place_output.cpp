@@ -60,7 +60,7 @@ safetensors::Metadata shard_metadata(const Work& work, const OutputShard& shard)
   for (std::size_t i = shard.first; i < shard.last; ++i) {
     if (work.forms[i]) forms.push_back(*work.forms[i]);
   }
-  return metadata_of(work.source.shards().front().metadata(), forms, &work.options);
+  return metadata_of(work.source.metadata(), forms, &work.options);
 }
 
 std::string digest_of(const Work& work) {

@@ -143,6 +143,11 @@ Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) 
   std::optional<SavedPlan> saved;
   if (!options.plan.empty()) saved.emplace(options.plan);
   Work work{.source = Source(in), .options = options};
+  if (work.source.gguf() != nullptr) {
+    fail(ErrorKind::unsupported, {.where = text_of(in),
+                                  .what = "a GGUF file is not quantized",
+                                  .cure = "`bnq dequantize` or `bnq convert` makes a safetensors file of it"});
+  }
   const ModelConfig config = config_of(work.source);
   require_not_packed(work.source, config);
   const FolderArchitecture folder_architecture(config.architecture, options.modules);

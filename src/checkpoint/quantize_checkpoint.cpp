@@ -12,27 +12,25 @@ namespace {
 using detail::FileForm;
 using detail::OutputShard;
 using detail::Work;
-using safetensors::Reader;
 
 /// `quantize` knows no names: its messages get file and tensor in front.
-QuantizedTensor quantize_entry(const Reader& reader, const safetensors::Entry& entry, const Scheme& scheme) {
+QuantizedTensor quantize_entry(const detail::Source& source, const safetensors::Entry& entry, const Scheme& scheme) {
   try {
-    return quantize(reader.view(entry), scheme);
+    return quantize(source.view(entry), scheme);
   } catch (const Error& error) {
-    throw Error(error.kind(), detail::in_file(reader.path(), entry.name) + ": " + error.what());
+    throw Error(error.kind(), detail::in_file(source.file_of(entry.name), entry.name) + ": " + error.what());
   }
 }
 
 void write_entry(Work& work, safetensors::Writer& writer, std::size_t i) {
   const safetensors::Entry& entry = work.source.tensors()[i];
-  const Reader& reader = work.source.shard_of(entry.name);
   std::optional<FileForm>& form = work.forms[i];
   if (form) {
-    detail::write_tensor(writer, *form, pack(quantize_entry(reader, entry, form->scheme), form->layout));
+    detail::write_tensor(writer, *form, pack(quantize_entry(work.source, entry, form->scheme), form->layout));
   } else {
-    writer.write(entry.name, reader.bytes(entry));
+    writer.write(entry.name, work.source.bytes(entry));
   }
-  reader.release(entry);
+  work.source.release(entry);
 }
 
 /// Returns the digest of the file.

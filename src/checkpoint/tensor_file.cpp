@@ -17,9 +17,9 @@ FileForm form_of(const std::string& name, const QuantizedTensor& q) {
   return detail::file_form(name, q.scheme(), q.dtype(), q.shape());
 }
 
-Tensor copy_of(const safetensors::Reader& reader, const Entry& entry) {
+Tensor copy_of(const detail::Source& source, const Entry& entry) {
   Tensor tensor(entry.dtype, entry.shape);
-  const auto bytes = reader.bytes(entry);
+  const auto bytes = source.bytes(entry);
   if (!bytes.empty()) std::memcpy(tensor.bytes().data(), bytes.data(), bytes.size());
   return tensor;
 }
@@ -62,15 +62,16 @@ void save(const std::filesystem::path& path, const std::map<std::string, StoredT
   writer.finish();
 }
 
-std::map<std::string, StoredTensor> load(const std::filesystem::path& path, ScaleConvention convention) {
-  const detail::Source source(path);
+std::map<std::string, StoredTensor> load(const std::filesystem::path& path, ScaleConvention convention,
+                                         const std::vector<std::string>& gguf_types) {
+  const detail::Source source(path, gguf_types);
   const detail::Contents contents = detail::contents_of(source, convention);
   detail::require_readable(source, contents);
   std::map<std::string, StoredTensor> tensors;
   for (const FileForm& form : contents.quantized) {
     tensors.emplace(form.name, detail::read_quantized(source, form));
   }
-  for (const auto& [name, entry] : contents.plain) tensors.emplace(name, copy_of(source.shard_of(name), entry));
+  for (const auto& [name, entry] : contents.plain) tensors.emplace(name, copy_of(source, entry));
   return tensors;
 }
 

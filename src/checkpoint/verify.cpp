@@ -18,7 +18,6 @@ namespace {
 using detail::FileForm;
 using detail::Source;
 using safetensors::Entry;
-using safetensors::Reader;
 
 /// Equal bits: a stored scale of -0 is not the scale that quantizing gives.
 template <typename T>
@@ -54,7 +53,7 @@ void require_floats(const Source& original) {
                                         .cure = "swap the two"});
 }
 
-VerifiedTensor verify_quantized(const Reader& original, const Entry& entry, const Source& quantized,
+VerifiedTensor verify_quantized(const Source& original, const Entry& entry, const Source& quantized,
                                 const FileForm& form, bool is_foreign) {
   VerifiedTensor tensor{.name = entry.name, .scheme = form.scheme, .bytes_before = entry.nbytes};
   for (const Entry& part : form.parts()) tensor.bytes_after += part.nbytes;
@@ -69,12 +68,12 @@ VerifiedTensor verify_quantized(const Reader& original, const Entry& entry, cons
     tensor.report->floored_granules = again.counts().floored_granules;
     tensor.report->prequantized_granules = again.counts().prequantized_granules;
   } catch (const Error& error) {
-    throw Error(error.kind(), detail::in_file(original.path(), entry.name) + ": " + error.what());
+    throw Error(error.kind(), detail::in_file(original.file_of(entry.name), entry.name) + ": " + error.what());
   }
   return tensor;
 }
 
-VerifiedTensor verify_copy(const Reader& original, const Entry& entry, const Reader& quantized, const Entry& copy) {
+VerifiedTensor verify_copy(const Source& original, const Entry& entry, const Source& quantized, const Entry& copy) {
   VerifiedTensor tensor{.name = entry.name, .bytes_before = entry.nbytes, .bytes_after = copy.nbytes};
   tensor.reproduced =
       entry.dtype == copy.dtype && entry.shape == copy.shape && same_bits(original.bytes(entry), quantized.bytes(copy));
@@ -99,19 +98,18 @@ Verification verify_checkpoint(const std::filesystem::path& original_path, const
   v.convention = convention;
   detail::ProgressCounter counter(progress, original.file_bytes(), detail::ProgressCounter::Writes::no);
   for (const Entry& entry : original.tensors()) {
-    const Reader& shard = original.shard_of(entry.name);
     const FileForm* const form = contents.find_quantized(entry.name);
     const auto copy = contents.plain.find(entry.name);
     if (form != nullptr) {
-      v.tensors.push_back(verify_quantized(shard, entry, quantized, *form, contents.is_foreign));
+      v.tensors.push_back(verify_quantized(original, entry, quantized, *form, contents.is_foreign));
       const auto& report = v.tensors.back().report;
       v.tensors.back().gate_missed = report && misses(gates, *report);
     } else if (copy != contents.plain.end()) {
-      v.tensors.push_back(verify_copy(shard, entry, quantized.shard_of(entry.name), copy->second));
+      v.tensors.push_back(verify_copy(original, entry, quantized, copy->second));
     } else {
       v.missing.push_back(entry.name);
     }
-    shard.release(entry);
+    original.release(entry);
     counter.add(entry.nbytes);
   }
   for (const FileForm& form : contents.quantized) {

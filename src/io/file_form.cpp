@@ -18,7 +18,7 @@ std::string described(DType dtype, const Shape& shape) { return std::string(name
 /// The shard with the codes, if they are there, and the tensor.
 std::string where_of(const Source& source, const FileForm& form) {
   const std::string codes = form.codes_name();
-  return in_file(source.find(codes) == nullptr ? source.path() : source.shard_of(codes).path(), form.name);
+  return in_file(source.find(codes) == nullptr ? source.path() : source.file_of(codes), form.name);
 }
 
 /// The entry `need` of the files, if it is there as the form says.
@@ -37,7 +37,7 @@ std::span<const std::byte> part_bytes(const Source& source, const FileForm& form
                                   .got = described(entry->dtype, entry->shape),
                                   .need = described(need.dtype, need.shape)});
   }
-  return source.shard_of(need.name).bytes(*entry);
+  return source.bytes(*entry);
 }
 
 /// The stored scales, widened.
@@ -89,7 +89,10 @@ std::vector<Entry> FileForm::parts() const {
   std::vector<Entry> entries;
   entries.push_back(
       {.name = codes_name(), .dtype = layout.storage_dtype(), .shape = layout.storage_shape(scheme, shape)});
-  entries.push_back({.name = scales_name(), .dtype = scales_dtype, .shape = scales_shape(shape, scheme.granularity())});
+  if (!layout.holds_scales()) {
+    entries.push_back(
+        {.name = scales_name(), .dtype = scales_dtype, .shape = scales_shape(shape, scheme.granularity())});
+  }
   if (states_shape()) {
     entries.push_back({.name = shape_name(), .dtype = DType::i64, .shape = {static_cast<std::int64_t>(shape.size())}});
   }
@@ -126,6 +129,11 @@ void write_tensor(safetensors::Writer& writer, FileForm& form, const PackedTenso
 PackedTensor read_tensor(const Source& source, const FileForm& form) {
   const std::vector<Entry> parts = form.parts();
   const auto codes = part_bytes(source, form, parts[0]);
+  if (form.layout.holds_scales()) {
+    return blaming_file(source, form, [&] {
+      return PackedTensor(form.layout, form.scheme, form.dtype, form.shape, codes, source.owner_of(form.codes_name()));
+    });
+  }
   Tensor scales = scales_of(parts[1], part_bytes(source, form, parts[1]));
   if (form.has_inverse_scale) {
     float& scale = scales.data<float>().front();
@@ -141,8 +149,8 @@ PackedTensor read_tensor(const Source& source, const FileForm& form) {
     }
   }
   return blaming_file(source, form, [&] {
-    return PackedTensor(form.layout, form.scheme, form.dtype, form.shape, codes,
-                        source.shard_of(form.codes_name()).owner(), std::move(scales));
+    return PackedTensor(form.layout, form.scheme, form.dtype, form.shape, codes, source.owner_of(form.codes_name()),
+                        std::move(scales));
   });
 }
 

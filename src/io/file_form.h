@@ -17,17 +17,17 @@ namespace bnq::detail {
 struct FileForm {
   std::string name;
   Scheme scheme;
-  Layout layout;  ///< one of those with a file_suffix
+  Layout layout;  ///< one of those with a file_suffix; of a GGUF file one that holds its scales
   DType dtype;    ///< of the float tensor it came from
   Shape shape;
   bool has_inverse_scale = false;   ///< the file holds 1 / scale, rounded, as a client wants it
   float scale = 0;                  ///< with has_inverse_scale: the one scale, as the metadata has it; 0: it has none
   DType scales_dtype = DType::f32;  ///< as stored; other programs round them
 
-  [[nodiscard]] std::string codes_name() const { return name + std::string(*layout.row().file_suffix); }
+  [[nodiscard]] std::string codes_name() const { return name + std::string(layout.row().file_suffix.value_or("")); }
   [[nodiscard]] std::string scales_name() const { return name + "_scale"; }
   [[nodiscard]] std::string shape_name() const { return name + "_shape"; }
-  [[nodiscard]] bool states_shape() const { return !layout.row().file_suffix->empty(); }
+  [[nodiscard]] bool states_shape() const { return !layout.row().file_suffix.value_or("").empty(); }
 
   /// The entries of the file that belong to it.
   [[nodiscard]] std::vector<safetensors::Entry> parts() const;

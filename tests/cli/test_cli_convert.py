@@ -49,7 +49,8 @@ def test_bytes_are_the_same(bnq, ternary, monkeypatch, threads, isa):
         (["ternary", "ternary2", "--to", "i8"], 5, "--force"),
     ],
 )
-def test_what_is_refused(bnq, ternary, model, tmp_path, case):
+@pytest.mark.usefixtures("ternary")
+def test_what_is_refused(bnq, model, tmp_path, case):
     arguments, code, said = case
     (tmp_path / "ternary2").write_text("precious")
     model.rename(tmp_path / "plain")

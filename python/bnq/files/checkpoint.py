@@ -1,7 +1,7 @@
 """Whole checkpoints: a safetensors file or model folder into another, in the memory of its largest tensor."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ from ..arguments import (
     tells_missing_files,
     text,
 )
+from ..arguments import gguf_types as checked_types
 from ..errors import InvalidArgumentError
 from ..scheme import Scheme, SchemeLike
 from .architecture import modules_of_unlisted
@@ -138,16 +139,19 @@ def dequantize_checkpoint(
     *,
     dtype: Any = None,
     scales: str | None = None,
+    gguf_types: str | Sequence[str] | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> DequantizeResult:
     """Turns every low-bit tensor back into floats, and copies the rest.
 
     Args:
-        src: a file or model folder that bnq quantized, or a folder of compressed-tensors or transformers' BitNet.
+        src: a file or model folder that bnq quantized, a GGUF file, or a folder of compressed-tensors or transformers'
+            BitNet.
         dst: the output.
         dtype: ``"f32"``, ``"f16"`` or ``"bf16"``; None gives each tensor its original dtype.
         scales: as for :func:`bnq.load`.
+        gguf_types: as for :func:`bnq.load`.
         force: replace an existing output.
         progress: as for :func:`bnq.quantize_checkpoint`.
 
@@ -157,16 +161,23 @@ def dequantize_checkpoint(
     options = _core.DequantizeOptions(
         name, flag(force, "dequantize_checkpoint force"), scale_convention(scales, "dequantize_checkpoint")
     )
+    options.gguf_types = checked_types(gguf_types, "dequantize_checkpoint")
     call = progress_callback(progress, "dequantize_checkpoint progress")
     source, target = checked_path(src, "dequantize_checkpoint src"), checked_path(dst, "dequantize_checkpoint dst")
     with tells_missing_files(source, output=target):
         return DequantizeResult._of(_core.dequantize_checkpoint(source, target, options, call))
 
 
-def inspect(path: Path, *, scales: str | None = None, progress: Progress | None = None) -> Inspection:
+def inspect(
+    path: Path,
+    *,
+    scales: str | None = None,
+    gguf_types: str | Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Inspection:
     """What each tensor of a file or model folder looks like. NaN is reported, not refused.
 
-    Takes `scales` as :func:`bnq.load` does, and `progress` as :func:`bnq.quantize_checkpoint`.
+    Takes `scales` and `gguf_types` as :func:`bnq.load` does, and `progress` as :func:`bnq.quantize_checkpoint`.
 
     Raises:
         MissingFileError: there is no such file.
@@ -175,9 +186,10 @@ def inspect(path: Path, *, scales: str | None = None, progress: Progress | None 
     """
     source = checked_path(path, "inspect path")
     convention = scale_convention(scales, "inspect")
+    types = checked_types(gguf_types, "inspect")
     call = progress_callback(progress, "inspect progress")
     with tells_missing_files(source):
-        return Inspection._of(_core.inspect(source, convention, call))
+        return Inspection._of(_core.inspect(source, convention, types, call))
 
 
 def verify(

@@ -142,6 +142,8 @@ class ConvertResult:
     """Largest relative error of a scale that the layout rounded; 0: every scale is exact."""
     worst_name: str
     """Whose it is."""
+    warnings: tuple[str, ...]
+    """For people."""
     file_bytes_in: int
     """Size of the input."""
     file_bytes_out: int
@@ -155,6 +157,7 @@ class ConvertResult:
             copied=core.copied,
             scale_error=core.scale_error,
             worst_name=core.worst_name,
+            warnings=tuple(core.warnings),
             file_bytes_in=core.file_bytes_in,
             file_bytes_out=core.file_bytes_out,
         )

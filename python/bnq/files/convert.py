@@ -1,11 +1,13 @@
 """Low-bit checkpoints from one layout to another."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import TypeAlias
 
 from .. import _core
-from ..arguments import checked_path, flag, progress_callback, scale_convention, tells_missing_files
+from ..arguments import checked_path, flag, progress_callback, scale_convention, tells_missing_files, text
+from ..arguments import gguf_types as checked_types
 from ..layout import Layout
 from .checkpoint_results import ConvertResult
 
@@ -22,25 +24,37 @@ def convert(
     *,
     strict: bool = False,
     scales: str | None = None,
+    gguf_types: str | Sequence[str] | None = None,
+    keep_names: bool = False,
+    pre_tokenizer: str | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> ConvertResult:
     """Puts every low-bit tensor of a checkpoint into another layout, in one file; codes stay as they are.
 
-    Nothing is quantized: float tensors are copied, but for matrices that hold -a, 0, +a alone, which become exact codes.
+    Nothing is quantized: float tensors are copied, but for matrices that hold -a, 0, +a alone, which become exact
+    codes.
 
     Args:
-        src: a file or model folder that bnq quantized, or a folder of compressed-tensors or transformers' BitNet.
-        dst: the safetensors file to write.
+        src: a file or model folder that bnq quantized, a GGUF file, or a folder of compressed-tensors or transformers'
+            BitNet.
+        dst: the file to write: GGUF where its name ends in ``.gguf``, of a model folder or another GGUF file; else
+            safetensors, which of a GGUF file gets Hugging Face's names and order of rows.
         to: the layout of every low-bit tensor, such as ``"i32_ct"``.
         strict: an error when the layout would round a scale.
         scales: as for :func:`bnq.load`.
+        gguf_types: as for :func:`bnq.load`.
+        keep_names: of a GGUF file: keep its names, and its order of rows.
+        pre_tokenizer: for a GGUF file: ``tokenizer.ggml.pre``; None: what the tokenizer's own pattern tells.
         force: replace an existing output.
         progress: as for :func:`bnq.quantize_checkpoint`.
 
+    Returns:
+        What was done. Its warnings are also given in Python's way.
+
     Raises:
-        UnsupportedError: the layout cannot hold a tensor, or has no place in such a file; with `strict`, it would round
-            a scale.
+        UnsupportedError: the layout cannot hold a tensor, or has no place in such a file; GGUF cannot express it; with
+            `strict`, it would round a scale.
         BadContentError: a broken file, or nothing in it is low-bit.
         ExistsError: `dst` is there, and `force` was not given.
         MissingFileError: no such file, or no folder for `dst`.
@@ -48,9 +62,15 @@ def convert(
         Interrupted: `progress` returned False.
     """
     options = _core.ConvertOptions(Layout(to)._handle, scale_convention(scales, "convert"))
+    options.gguf_types = checked_types(gguf_types, "convert")
+    options.keep_names = flag(keep_names, "convert keep_names")
+    options.pre_tokenizer = "" if pre_tokenizer is None else text(pre_tokenizer, "convert pre_tokenizer", "a name")
     options.strict = flag(strict, "convert strict")
     options.replace = flag(force, "convert force")
     call = progress_callback(progress, "convert progress")
     source, target = checked_path(src, "convert src"), checked_path(dst, "convert dst")
     with tells_missing_files(source, output=target):
-        return ConvertResult._of(_core.convert_checkpoint(source, target, options, call))
+        done = ConvertResult._of(_core.convert_checkpoint(source, target, options, call))
+    for warning in done.warnings:
+        warnings.warn(warning, UserWarning, stacklevel=2)
+    return done

@@ -1,12 +1,13 @@
 """Tensors by name, in one safetensors file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
 from .. import _core
 from .._arrays import FILE_DTYPES, Array, Framework, borrow_packed, framework_called
 from ..arguments import checked_path, flag, scale_convention, tells_missing_files, text
+from ..arguments import gguf_types as checked_types
 from ..errors import InvalidArgumentError
 from ..layout import PackedTensor, unpack
 from ..quantized_tensor import QuantizedTensor
@@ -43,14 +44,23 @@ def save(
         _core.save(target, stored, flag(force, "save force"))
 
 
-def load(path: str | PathLike[str], *, framework: str = "numpy", scales: str | None = None) -> dict[str, Any]:
+def load(
+    path: str | PathLike[str],
+    *,
+    framework: str = "numpy",
+    scales: str | None = None,
+    gguf_types: str | Sequence[str] | None = None,
+) -> dict[str, Any]:
     """Reads them back: a :class:`bnq.QuantizedTensor` for each low-bit tensor, an array for each other one.
 
     Args:
-        path: a safetensors file or model folder. Of what bnq did not write, folders of compressed-tensors and of
-            transformers' BitNet give low-bit tensors too; all else plain arrays only.
+        path: a safetensors or GGUF file, or a model folder. A GGUF file gives its own names, and rows in its order. Of
+            other files that bnq did not write, folders of compressed-tensors and of transformers' BitNet give low-bit
+            tensors too; all else plain arrays only.
         scales: ``"multiply"`` or ``"inverse"``: what the ``weight_scale`` of a BitNet folder is, where neither its
             config nor its values say; an error asks for it.
+        gguf_types: what types of a GGUF file are, where it does not say: ``"i2_s"``, ``"i2_s_arm"`` or ``"i2_s_1x4"``;
+            ``"q2_0"``, ``"pq2_0"`` or ``"stq1_0"``. An error asks for it.
         framework: ``"numpy"``, ``"torch"`` or ``"jax"``: of the arrays, and of what ``dequantize`` gives.
 
     Raises:
@@ -61,7 +71,7 @@ def load(path: str | PathLike[str], *, framework: str = "numpy", scales: str | N
     chosen = framework_called(framework)
     source = checked_path(path, "load path")
     with tells_missing_files(source):
-        tensors = _core.load(source, scale_convention(scales, "load"))
+        tensors = _core.load(source, scale_convention(scales, "load"), checked_types(gguf_types, "load"))
     return {name: _loaded(tensor, chosen) for name, tensor in tensors.items()}
 
 

@@ -1,5 +1,6 @@
 #include "checkpoint/convert/conversion.h"
 
+#include "checkpoint/convert/narrow.h"
 #include "checkpoint/findings.h"
 #include "core/fail.h"
 #include "io/system_call.h"
@@ -18,9 +19,8 @@ using safetensors::Entry;
 /// Floats that lose nothing as codes. Only matrices: no other tensor is a linear layer's weight.
 bool is_ternary(const Source& source, const Entry& entry) {
   if (!is_quantizable(entry.dtype) || entry.shape.size() != 2) return false;
-  const safetensors::Reader& shard = source.shard_of(entry.name);
-  const bool found = look_at(shard.view(entry)).is_ternary();
-  shard.release(entry);
+  const bool found = look_at(source.view(entry)).is_ternary();
+  source.release(entry);
   return found;
 }
 
@@ -33,13 +33,13 @@ std::string figure(double value) {
 }  // namespace
 
 Conversion::Conversion(const std::filesystem::path& in, const ConvertOptions& options)
-    : options_(options), source_(in), contents_(contents_of(source_, options.convention)) {
+    : options_(options), source_(in, options.gguf_types), contents_(contents_of(source_, options.convention)) {
   require_readable(source_, contents_);
   add_quantized();
   for (const auto& [name, entry] : contents_.plain) add_plain(entry);
   require_low_bit();
-  std::ranges::sort(items_, {}, &Item::name);
-  for (const Item& item : items_) require_place(item);
+  std::ranges::sort(items, {}, &Item::name);
+  for (Item& item : items) item.out = item.name;
   result.file_bytes_in = source_.file_bytes();
 }
 
@@ -47,7 +47,11 @@ void Conversion::add_quantized() {
   for (const FileForm& form : contents_.quantized) {
     Item item{.name = form.name, .dtype = form.dtype, .shape = form.shape, .scheme = form.scheme, .form = &form};
     for (const Entry& part : form.parts()) item.nbytes += part.nbytes;
-    items_.push_back(std::move(item));
+    if (form.layout.holds_scales()) {
+      item.scheme = narrow_scheme(read_quantized(source_, form));
+      release(item);
+    }
+    items.push_back(std::move(item));
     ++result.tensors;
   }
 }
@@ -61,7 +65,7 @@ void Conversion::add_plain(const Entry& entry) {
   } else {
     ++result.copied;
   }
-  items_.push_back(std::move(item));
+  items.push_back(std::move(item));
 }
 
 void Conversion::require_low_bit() const {
@@ -73,26 +77,38 @@ void Conversion::require_low_bit() const {
                                 .cure = "quantize it first: `bnq quantize`"});
 }
 
-void Conversion::require_place(const Item& item) const {
-  if (!item.scheme) return;
-  const std::string refusal = options_.to.refusal(*item.scheme, item.shape);
-  if (refusal.empty()) return;
-  fail(ErrorKind::unsupported, {.where = in_file(source_.path(), item.name),
-                                .what = "layout " + std::string(options_.to.name()) + " cannot hold it: it " + refusal,
-                                .got = item.scheme->to_string() + " " + to_string(item.shape),
-                                .cure = "choose another layout; i8 holds every tensor"});
+void Conversion::require_places() const {
+  for (const Item& item : items) {
+    const std::string refusal = item.scheme ? options_.to.refusal(*item.scheme, item.shape) : "";
+    if (refusal.empty()) continue;
+    fail(ErrorKind::unsupported,
+         {.where = in_file(source_.path(), item.name),
+          .what = "layout " + std::string(options_.to.name()) + " cannot hold it: it " + refusal,
+          .got = item.scheme->to_string() + " " + to_string(item.shape),
+          .cure = "choose another layout; i8 holds every tensor"});
+  }
 }
 
 QuantizedTensor Conversion::codes_of(const Item& item) const {
-  if (item.form != nullptr) return read_quantized(source_, *item.form);
-  const safetensors::Reader& shard = source_.shard_of(item.name);
-  return quantize(shard.view(*source_.find(item.name)), *item.scheme);
+  QuantizedTensor q = item.form != nullptr ? read_quantized(source_, *item.form)
+                                           : quantize(source_.view(*source_.find(item.name)), *item.scheme);
+  if (q.scheme() != *item.scheme) q = narrowed(q, *item.scheme);
+  return item.heads > 0 ? reordered(q, item.heads, item.order) : q;
 }
 
-PackedTensor Conversion::pack(const Item& item, const QuantizedTensor& q) {
+std::span<const std::byte> Conversion::bytes_of(const Item& item, Tensor& buffer) const {
+  const Entry& entry = *source_.find(item.name);
+  if (item.heads == 0) return source_.bytes(entry);
+  Tensor values(entry.dtype, entry.shape);
+  std::ranges::copy(source_.bytes(entry), values.bytes().begin());
+  buffer = reordered(values, item.heads, item.order);
+  return std::as_const(buffer).bytes();
+}
+
+PackedTensor Conversion::pack(const Item& item) {
   const auto packed = [&] {
     try {
-      return bnq::pack(q, options_.to);
+      return bnq::pack(codes_of(item), options_.to);
     } catch (const Error& error) {
       throw Error(error.kind(), in_file(source_.path(), item.name) + ": " + error.what());
     }
@@ -114,7 +130,7 @@ PackedTensor Conversion::pack(const Item& item, const QuantizedTensor& q) {
 
 void Conversion::release(const Item& item) const {
   for (const Entry& part : item.form != nullptr ? item.form->parts() : std::vector{*source_.find(item.name)}) {
-    source_.shard_of(part.name).release(*source_.find(part.name));
+    source_.release(*source_.find(part.name));
   }
 }
 

@@ -1,4 +1,5 @@
 #include "checkpoint/convert/conversion.h"
+#include "checkpoint/convert/gguf/gguf_output.h"
 #include "checkpoint/work.h"
 #include "core/fail.h"
 #include "io/metadata.h"
@@ -8,7 +9,6 @@
 
 #include <set>
 #include <string_view>
-#include <utility>
 
 namespace bnq {
 namespace detail {
@@ -25,7 +25,8 @@ void require_file_layout(const std::filesystem::path& out, const Layout& layout)
   fail(ErrorKind::unsupported, {.where = text_of(out),
                                 .what = "a safetensors file has no place for this layout",
                                 .got = std::string(layout.name()),
-                                .need = "one of " + names});
+                                .need = "one of " + names,
+                                .cure = layout.row().ggml ? "name OUT *.gguf for this layout" : ""});
 }
 
 /// `x` and `x_scale` cannot both be there when x becomes codes.
@@ -41,32 +42,33 @@ void require_free_names(const Source& source, const std::vector<Entry>& entries)
 /// An output file, and how each tensor lies in it.
 class SafetensorsOutput {
  public:
-  SafetensorsOutput(Conversion& conversion, const ConvertOptions& options) : conversion_(conversion) {
-    for (const Item& item : conversion.items()) {
+  explicit SafetensorsOutput(Conversion& conversion) : conversion_(conversion) {
+    conversion.require_places();
+    for (const Item& item : conversion.items) {
       if (item.scheme) {
-        forms_.push_back({item.name, *item.scheme, options.to, item.dtype, item.shape});
+        forms_.push_back({item.out, *item.scheme, conversion.options().to, item.dtype, item.shape});
         for (Entry& part : forms_.back().parts()) entries_.push_back(std::move(part));
       } else {
-        entries_.push_back(*conversion.source().find(item.name));
+        entries_.push_back({.name = item.out, .dtype = item.dtype, .shape = item.shape, .nbytes = item.nbytes});
       }
     }
     require_free_names(conversion.source(), entries_);
-    safetensors::Metadata inherited = conversion.source().shards().front().metadata();
-    metadata_ = metadata_of(std::move(inherited), forms_, nullptr);
+    metadata_ = metadata_of(conversion.source().metadata(), forms_, nullptr);
     conversion.result.file_bytes_out = safetensors::Writer::file_bytes(entries_, metadata_);
   }
 
-  void write(const std::filesystem::path& out, const ConvertOptions& options) {
+  void write(const std::filesystem::path& out) {
+    const ConvertOptions& options = conversion_.options();
     using Replace = safetensors::Writer::Replace;
     ProgressCounter counter(options.progress, conversion_.source().file_bytes(), ProgressCounter::Writes::yes);
     safetensors::Writer writer(out, entries_, metadata_, options.replace ? Replace::yes : Replace::no);
     auto form = forms_.begin();
-    for (const Item& item : conversion_.items()) {
+    for (const Item& item : conversion_.items) {
       if (item.scheme) {
-        write_tensor(writer, *form++, conversion_.pack(item, conversion_.codes_of(item)));
+        write_tensor(writer, *form++, conversion_.pack(item));
       } else {
-        const Source& source = conversion_.source();
-        writer.write(item.name, source.shard_of(item.name).bytes(*source.find(item.name)));
+        Tensor buffer(DType::u8, {0});
+        writer.write(item.out, conversion_.bytes_of(item, buffer));
       }
       conversion_.release(item);
       counter.add(item.nbytes);
@@ -86,10 +88,16 @@ class SafetensorsOutput {
 
 ConvertResult convert_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
                                  const ConvertOptions& options) {
-  detail::require_file_layout(out, options.to);
+  const bool to_gguf = out.extension() == ".gguf";
+  if (!to_gguf) detail::require_file_layout(out, options.to);
   detail::require_other_file(in, out);
   detail::Conversion conversion(in, options);
-  detail::SafetensorsOutput(conversion, options).write(out, options);
+  if (to_gguf) {
+    detail::write_gguf(conversion, out);
+  } else {
+    if (conversion.source().gguf() != nullptr) detail::name_as_hugging_face(conversion);
+    detail::SafetensorsOutput(conversion).write(out);
+  }
   return std::move(conversion.result);
 }
 

@@ -139,7 +139,7 @@ Shape stated_shape(const Source& source, const std::string& name) {
            "'" + printable(name) + "_shape', i64 [2]");
   }
   Shape shape(2);
-  std::memcpy(shape.data(), source.shard_of(entry->name).bytes(*entry).data(), entry->nbytes);
+  std::memcpy(shape.data(), source.bytes(*entry).data(), entry->nbytes);
   const bool sensible = std::ranges::all_of(shape, [](std::int64_t n) { return n > 0 && n < (std::int64_t{1} << 31); });
   if (!sensible) refuse(source, name, "its stated shape is absurd", to_string(shape));
   return shape;

@@ -48,7 +48,7 @@ void require_no_stray_parts(const Source& source, const std::vector<FileForm>& f
     const bool is_codes = entry.shape.size() > 1 && std::ranges::find(code_dtypes, entry.dtype) != code_dtypes.end();
     if (!is_part && !is_codes) continue;
     fail(ErrorKind::bad_content,
-         {.where = in_file(source.shard_of(entry.name).path(), entry.name),
+         {.where = in_file(source.file_of(entry.name), entry.name),
           .what = is_part ? "is a part of a quantized tensor whose other parts do not fit, or are missing"
                           : "holds integers that are no codes as the config says, or lack their scales",
           .got = std::string(name(entry.dtype)) + " " + to_string(entry.shape),

@@ -29,6 +29,10 @@ struct Foreign {
 Foreign read_compressed_tensors(const Source& source, const ModelConfig& config);
 Foreign read_transformers_bitnet(const Source& source, const ModelConfig& config, ScaleConvention convention);
 
+/// Packed tensors of a GGUF file, by the names that they have there. `unread` names a type that is no layout of bnq;
+/// `forms` has the others then. Throws `bad_content` for i2_s whose order nobody said.
+Foreign read_gguf(const Source& source);
+
 /// The scales of codes `name` ("X.weight"); throws `bad_content` when there are none.
 [[nodiscard]] const safetensors::Entry& scales_of(const Source& source, const std::string& name);
 

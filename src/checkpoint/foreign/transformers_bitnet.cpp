@@ -31,7 +31,7 @@ float stored_scale(const Source& source, const FileForm& form) {
                                   .need = "[1]"});
   }
   float value = 0;
-  read_elements(source.shard_of(entry.name).view(entry), 0, {&value, 1});
+  read_elements(source.view(entry), 0, {&value, 1});
   return value;
 }
 

@@ -92,7 +92,7 @@ std::string histograms_of(const detail::Source& original, const detail::Source& 
     const safetensors::Entry* const entry = original.find(tensor->name);
     if (form == nullptr || entry == nullptr) continue;  // another file than was verified
     const QuantizedTensor q = detail::read_quantized(quantized, *form);
-    const auto histogram = detail::histogram_of(original.shard_of(entry->name).view(*entry), q);
+    const auto histogram = detail::histogram_of(original.view(*entry), q);
     text += "<h3><code>" + escaped(tensor->name) + "</code>, " + decibel(tensor->report->sqnr_db) + " dB</h3>\n" +
             detail::histogram_picture(histogram);
   }

@@ -150,6 +150,21 @@ std::optional<std::uint64_t> aligned(std::uint64_t bytes, std::uint32_t alignmen
   return end && std::in_range<std::int64_t>(*end) ? end : std::nullopt;
 }
 
+namespace {
+
+/// bnq writes one of the types that share the id 42.
+ReadOptions completed(ReadOptions options, const Metadata& metadata) {
+  constexpr std::uint32_t shared = 42;
+  const auto settles = [](const std::string& name) {
+    return std::ranges::any_of(types_of(shared), [&](const Type* type) { return type->name == name; });
+  };
+  const bool is_settled = std::ranges::any_of(options.types, settles);
+  if (!is_settled && metadata.find(writer_key) != nullptr) options.types.emplace_back("q2_0");
+  return options;
+}
+
+}  // namespace
+
 Header parse_header(const std::string& where, std::span<const std::byte> file, const ReadOptions& options) {
   Cursor cursor(where, file);
   Header header;
@@ -165,7 +180,7 @@ Header parse_header(const std::string& where, std::span<const std::byte> file, c
   cursor.leave();
   header.data_begin = data_begin_of(cursor, file, header.alignment, tensors > 0);
   const DataSection section{file.subspan(static_cast<std::size_t>(header.data_begin)), header.alignment};
-  header.entries = place_tensors(where, std::move(stated), section, options);
+  header.entries = place_tensors(where, std::move(stated), section, completed(options, header.metadata));
   return header;
 }
 

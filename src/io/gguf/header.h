@@ -23,6 +23,7 @@ class MetadataBuilder;
 inline constexpr std::string_view mark = "GGUF";
 inline constexpr std::uint32_t newest_version = 3;
 inline constexpr std::string_view alignment_key = "general.alignment";
+inline constexpr std::string_view writer_key = "bnq.version";  ///< of files that bnq wrote; their 42 is q2_0
 inline constexpr std::string_view quantization_version_key = "general.quantization_version";
 inline constexpr std::uint32_t default_alignment = 32;  ///< bytes
 inline constexpr std::uint32_t least_alignment = 8;

@@ -123,7 +123,7 @@ class Meanings {
                                   .what = "its type has several meanings, and sizes do not tell which",
                                   .got = "id " + std::to_string(id),
                                   .need = "one of " + names,
-                                  .cure = "name it among the types of the read options"});
+                                  .cure = "say which it is: --gguf-type with one of these names"});
   }
 
  private:

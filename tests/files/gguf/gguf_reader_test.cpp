@@ -198,13 +198,20 @@ TEST_F(GgufReaderTest, ATensorMayBeToldByAnother) {
 
 TEST_F(GgufReaderTest, TakesTheCallersWordWhereSizesDoNotTell) {
   write_file(path, RawGguf{.rows = {gguf_row("a", {256}, 42, 0)}, .zeros = 96}.bytes());
-  EXPECT_BNQ_ERROR(Reader(path), ErrorKind::bad_content, "'a'", "id 42", "q2_0, pq2_0", "types");
+  EXPECT_BNQ_ERROR(Reader(path), ErrorKind::bad_content, "'a'", "id 42", "q2_0, pq2_0", "--gguf-type");
   EXPECT_EQ(Reader(path, {.types = {"q2_0"}}).tensors()[0].nbytes, 72U);
   EXPECT_EQ(Reader(path, {.types = {"pq2_0"}}).tensors()[0].nbytes, 68U);
   EXPECT_EQ(Reader(path, {.types = {"tq2_0", "pq2_0"}}).tensors()[0].nbytes, 68U);
   EXPECT_BNQ_ERROR(Reader(path, {.types = {"stq1_0"}}), ErrorKind::bad_content, "'a'", "stq1_0 (42)", "42");
   EXPECT_BNQ_ERROR(Reader(path, {.types = {"tq2_0"}}), ErrorKind::bad_content, "id 42");
   EXPECT_BNQ_ERROR(Reader(path, {.types = {"q3"}}), ErrorKind::invalid_argument, "'q3'");
+}
+
+TEST_F(GgufReaderTest, Reads42AsQ20WhereBnqWroteIt) {
+  const std::string key = gguf_key("bnq.version", type_u8, "\x01");
+  write_file(path, RawGguf{.keys = {key}, .rows = {gguf_row("a", {256}, 42, 0)}, .zeros = 96}.bytes());
+  EXPECT_EQ(Reader(path).tensors()[0].nbytes, 72U);
+  EXPECT_EQ(Reader(path, {.types = {"pq2_0"}}).tensors()[0].nbytes, 68U);
 }
 
 TEST_F(GgufReaderTest, TakesValuesOutByType) {

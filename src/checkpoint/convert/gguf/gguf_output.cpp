@@ -1,0 +1,173 @@
+#include "checkpoint/convert/gguf/gguf_output.h"
+
+#include "checkpoint/convert/gguf/hf_model.h"
+#include "checkpoint/convert/gguf/name_items.h"
+#include "checkpoint/convert/gguf/tokenizer.h"
+#include "checkpoint/work.h"
+#include "core/elements.h"
+#include "core/fail.h"
+#include "io/gguf/writer.h"
+#include "io/system_call.h"
+
+#include <bnq/version.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+namespace bnq::detail {
+namespace {
+
+constexpr std::string_view file_type_key = "general.file_type";
+constexpr std::uint32_t quantization_version = 2;  // of ggml's blocks, as they are today
+
+struct FileType {
+  std::string_view layout;
+  std::uint32_t number;
+};
+
+/// llama.cpp's numbers, then bitnet.cpp's and ik_llama.cpp's. q2_0 has none as yet.
+constexpr std::array file_types{FileType{"tq1_0", 36}, FileType{"tq2_0", 37}, FileType{"q4_0", 2},
+                                FileType{"q8_0", 7},   FileType{"i2_s", 40},  FileType{"iq2_bn", 137}};
+
+void require_gguf_layout(const std::filesystem::path& out, const Layout& layout) {
+  if (layout.row().ggml) return;
+  std::string names;
+  for (const Layout& other : Layout::all()) {
+    if (other.row().ggml) names += (names.empty() ? "" : ", ") + std::string(other.name());
+  }
+  fail(ErrorKind::unsupported, {.where = text_of(out),
+                                .what = "a GGUF file has no place for this layout",
+                                .got = std::string(layout.name()),
+                                .need = "one of " + names});
+}
+
+HfModel model_of(const Source& source) {
+  if (source.folder() && !source.folder()->config.empty()) {
+    return parse_hf_model(text_of(source.path() / config_name), source.folder()->config);
+  }
+  fail(ErrorKind::unsupported, {.where = text_of(source.path()),
+                                .what = "a GGUF file says what its model is, and this input does not",
+                                .need = "a model folder with its config.json, or a GGUF file"});
+}
+
+/// One GGUF file: metadata, and tensors in their order.
+class GgufOutput {
+ public:
+  explicit GgufOutput(Conversion& conversion) : conversion_(conversion) {
+    if (conversion.source().gguf() != nullptr) {
+      copy_keys(*conversion.source().gguf());
+    } else {
+      describe(model_of(conversion.source()));
+    }
+    conversion.require_places();
+    add_common_keys();
+    for (const Item& item : conversion.items) entries_.push_back(entry_of(item));
+    if (!divisors_.empty()) {
+      entries_.push_back({.name = std::string(rope_name),
+                          .type = gguf::find_type(DType::f32),
+                          .shape = {static_cast<std::int64_t>(divisors_.size())}});
+    }
+    conversion.result.file_bytes_out = gguf::Writer::file_bytes(metadata_, entries_);
+  }
+
+  void write(const std::filesystem::path& out) {
+    using Replace = gguf::Writer::Replace;
+    const ConvertOptions& options = conversion_.options();
+    ProgressCounter counter(options.progress, conversion_.source().file_bytes(), ProgressCounter::Writes::yes);
+    gguf::Writer writer(out, metadata_, entries_, options.replace ? Replace::yes : Replace::no);
+    for (const Item& item : conversion_.items) {
+      write_item(writer, item);
+      conversion_.release(item);
+      counter.add(item.nbytes);
+    }
+    if (!divisors_.empty()) writer.write(rope_name, std::as_bytes(std::span(divisors_)));
+    writer.finish();
+  }
+
+ private:
+  /// Of a folder of Hugging Face.
+  void describe(const HfModel& model) {
+    const Source& source = conversion_.source();
+    const std::string_view layout = conversion_.options().to.name();
+    const ModelMap& map = name_for_gguf(conversion_, model);
+    const std::string_view architecture = architecture_for(map, layout);
+    metadata_.add("general.architecture", architecture);
+    metadata_.add("general.name", std::string_view(name_of(source.path())));
+    add_model_keys(metadata_, model, architecture);
+    divisors_ = rope_divisors(model);
+    for (std::string& warning :
+         add_tokenizer(metadata_, *source.folder(), model.vocabulary, conversion_.options().pre_tokenizer)) {
+      conversion_.result.warnings.push_back(std::move(warning));
+    }
+  }
+
+  [[nodiscard]] static std::string name_of(const std::filesystem::path& folder) {
+    std::error_code ignored;
+    const auto whole = std::filesystem::weakly_canonical(folder, ignored);
+    return whole.has_filename() ? whole.filename().string() : whole.parent_path().filename().string();
+  }
+
+  void copy_keys(const gguf::Reader& reader) {
+    const std::array replaced{file_type_key, gguf::quantization_version_key, gguf::writer_key};
+    for (const gguf::KeyValue& entry : reader.metadata().entries()) {
+      if (std::ranges::find(replaced, entry.key) == replaced.end()) metadata_.copy(entry);
+    }
+  }
+
+  void add_common_keys() {
+    const auto* const type = std::ranges::find(file_types, conversion_.options().to.name(), &FileType::layout);
+    if (type != file_types.end()) metadata_.add(file_type_key, type->number);
+    metadata_.add(gguf::quantization_version_key, quantization_version);
+    metadata_.add(gguf::writer_key, BNQ_VERSION);
+  }
+
+  /// Vectors of a folder become f32, as loaders add them to what they have; the rest stays in its own dtype.
+  [[nodiscard]] bool widens(const Item& item) const {
+    return conversion_.source().gguf() == nullptr && item.shape.size() == 1 && is_quantizable(item.dtype);
+  }
+
+  [[nodiscard]] gguf::Entry entry_of(const Item& item) const {
+    gguf::Entry entry{.name = item.out, .shape = item.shape};
+    if (item.scheme) {
+      entry.type = gguf::find_type(conversion_.options().to.name());
+    } else {
+      entry.type = gguf::find_type(widens(item) ? DType::f32 : item.dtype);
+    }
+    if (entry.type != nullptr) return entry;
+    fail(ErrorKind::unsupported, {.where = in_file(conversion_.source().path(), item.name),
+                                  .what = "its dtype has no place in a GGUF file",
+                                  .got = std::string(name(item.dtype))});
+  }
+
+  void write_item(gguf::Writer& writer, const Item& item) {
+    if (item.scheme) {
+      writer.write(item.out, conversion_.pack(item).data());
+      return;
+    }
+    Tensor buffer(DType::u8, {0});
+    const auto bytes = conversion_.bytes_of(item, buffer);
+    if (!widens(item)) {
+      writer.write(item.out, bytes);
+      return;
+    }
+    Tensor wide(DType::f32, item.shape);
+    read_elements(TensorView(bytes.data(), item.dtype, item.shape), 0, wide.data<float>());
+    writer.write(item.out, std::as_const(wide).bytes());
+  }
+
+  Conversion& conversion_;
+  gguf::MetadataBuilder metadata_;
+  std::vector<gguf::Entry> entries_;
+  std::vector<float> divisors_;
+};
+
+}  // namespace
+
+void write_gguf(Conversion& conversion, const std::filesystem::path& out) {
+  require_gguf_layout(out, conversion.options().to);
+  GgufOutput(conversion).write(out);
+}
+
+}  // namespace bnq::detail

@@ -1,0 +1,177 @@
+#include "checkpoint/convert/gguf/name_items.h"
+
+#include "checkpoint/convert/gguf/gguf_output.h"
+#include "core/fail.h"
+#include "io/system_call.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bnq::detail {
+namespace {
+
+const ModelMap& map_of(const Source& source, const HfModel& model) {
+  const ModelMap* const map = find_map(model.architecture);
+  if (map == nullptr) {
+    fail(ErrorKind::unsupported, {.where = text_of(source.path() / config_name),
+                                  .what = "bnq does not know what this architecture's tensors are called in GGUF",
+                                  .got = "'" + printable(model.architecture) + "'",
+                                  .need = "one of " + mapped_architectures()});
+  }
+  const bool is_usual = model.activation.empty() || model.activation == map->activation;
+  if (is_usual) return *map;
+  fail(ErrorKind::unsupported, {.where = text_of(source.path() / config_name),
+                                .what = "programs compute another activation in this architecture",
+                                .got = "hidden_act '" + printable(model.activation) + "'",
+                                .need = "'" + std::string(map->activation) + "'"});
+}
+
+/// What the model makes itself, and old folders hold all the same.
+bool is_buffer(std::string_view name) { return name.ends_with(".rotary_emb.inv_freq"); }
+
+/// A head that the model ties to its embeddings is not read; and of what no loader has a place for, nothing is lost.
+void leave_out(Conversion& conversion, const HfModel& model) {
+  std::erase_if(conversion.items, [&](const Item& item) {
+    const bool is_tied_head = model.is_tied && item.name == "lm_head.weight";
+    if (is_tied_head) {
+      conversion.result.warnings.push_back("'lm_head.weight' is left out: config.json ties it to the embeddings");
+    }
+    if (!is_tied_head && !is_buffer(item.name)) return false;
+    --(item.scheme ? conversion.result.tensors : conversion.result.copied);
+    return true;
+  });
+}
+
+/// Every name that the file has to have, in its order.
+std::vector<std::string> names_of(const ModelMap& map, const HfModel& model) {
+  std::vector<std::string> names{std::string(embedding_name), std::string(output_norm_name)};
+  if (!model.is_tied) names.emplace_back(head_name);
+  for (std::int64_t layer = 0; layer < model.layers; ++layer) {
+    for (const TensorName& name : map.layer) names.push_back(layer_prefix(layer) + std::string(name.gguf));
+  }
+  return names;
+}
+
+void require_head(const Source& source, const ModelMap& map, const HfModel& model) {
+  if (map.has_head || model.is_tied) return;
+  fail(ErrorKind::unsupported,
+       {.where = text_of(source.path() / config_name),
+        .what = "the model has a head of its own, and architecture " + std::string(map.gguf) + " has no place for one",
+        .got = "tie_word_embeddings false",
+        .need = "true"});
+}
+
+std::map<std::string, Item> by_name(const Conversion& conversion, const ModelMap& map) {
+  std::map<std::string, Item> named;
+  for (const Item& item : conversion.items) {
+    std::string name = gguf_name(map, item.name);
+    if (name.empty()) {
+      fail(ErrorKind::unsupported,
+           {.where = in_file(conversion.source().path(), item.name),
+            .what = "architecture " + std::string(map.gguf) + " has no place for this tensor in GGUF"});
+    }
+    named.emplace(std::move(name), item);
+  }
+  return named;
+}
+
+/// Sets how the rows of q and k are to be put.
+void set_order(Item& item, const std::string& where, std::array<std::int64_t, 2> heads, RowOrder order) {
+  const Rotated kind = rotated(order == RowOrder::halves_to_pairs ? item.out : item.name);
+  if (kind == Rotated::no || item.shape.empty()) return;
+  item.heads = heads[kind == Rotated::query ? 0 : 1];
+  item.order = order;
+  require_heads(where, item.shape.front(), item.heads);
+}
+
+void warn_of_programs(Conversion& conversion, const ModelMap& map, const HfModel& model) {
+  std::vector<std::string>& warnings = conversion.result.warnings;
+  if (map.gguf == "bitnet") {
+    const bool is_upstream = architecture_for(map, conversion.options().to.name()) == map.gguf;
+    warnings.push_back(is_upstream ? "llama.cpp computes SiLU in architecture bitnet, and this model needs squared "
+                                     "ReLU: a program without a change for that answers nonsense"
+                                   : "bitnet.cpp since July 2026 computes SiLU in architecture bitnet-b1.58, and this "
+                                     "model needs squared ReLU, which earlier ones and ik_llama.cpp compute");
+  }
+  if (model.slides) warnings.emplace_back("use_sliding_window has no key in GGUF's architecture; it is left out");
+}
+
+std::int64_t heads_at(const gguf::Metadata& metadata, const std::string& key) {
+  const std::optional<std::int64_t> heads = metadata.integer(key);
+  if (heads) return *heads;
+  fail(ErrorKind::bad_content, {.where = "GGUF metadata", .what = "key '" + printable(key) + "' is missing"});
+}
+
+}  // namespace
+
+const ModelMap& name_for_gguf(Conversion& conversion, const HfModel& model) {
+  const Source& source = conversion.source();
+  const ModelMap& map = map_of(source, model);
+  require_head(source, map, model);
+  leave_out(conversion, model);
+  std::map<std::string, Item> named = by_name(conversion, map);
+  std::vector<Item> ordered;
+  for (std::string& name : names_of(map, model)) {
+    auto item = named.extract(name);
+    if (item.empty()) {
+      fail(ErrorKind::bad_content, {.where = text_of(source.path()),
+                                    .what = "a tensor of the model is missing",
+                                    .need = "'" + hf_name(map, name) + "'"});
+    }
+    item.mapped().out = std::move(name);
+    if (map.is_interleaved) {
+      set_order(item.mapped(), in_file(source.path(), item.mapped().name), {model.heads, model.key_heads},
+                RowOrder::halves_to_pairs);
+    }
+    ordered.push_back(std::move(item.mapped()));
+  }
+  if (!named.empty()) {
+    fail(ErrorKind::bad_content, {.where = in_file(source.path(), named.begin()->second.name),
+                                  .what = "is in none of the layers that config.json states",
+                                  .got = std::to_string(model.layers) + " layers"});
+  }
+  conversion.items = std::move(ordered);
+  warn_of_programs(conversion, map, model);
+  return map;
+}
+
+void name_as_hugging_face(Conversion& conversion) {
+  if (conversion.options().keep_names) return;
+  const Source& source = conversion.source();
+  const gguf::Metadata& metadata = source.gguf()->metadata();
+  const std::string architecture(metadata.text("general.architecture").value_or(""));
+  const ModelMap* const map = find_gguf_map(architecture);
+  if (map == nullptr) {
+    fail(ErrorKind::unsupported, {.where = text_of(source.path()),
+                                  .what = "bnq does not know what this architecture's tensors are called elsewhere",
+                                  .got = "'" + printable(architecture) + "'",
+                                  .cure = "keep names and rows as they are: --keep-names"});
+  }
+  std::erase_if(conversion.items, [&](const Item& item) {
+    if (item.name != rope_name) return false;
+    --conversion.result.copied;
+    conversion.result.warnings.push_back("'" + item.name + "' is left out: a config.json says it elsewhere");
+    return true;
+  });
+  std::array<std::int64_t, 2> heads{};
+  if (map->is_interleaved) {
+    heads = {heads_at(metadata, architecture + ".attention.head_count"),
+             heads_at(metadata, architecture + ".attention.head_count_kv")};
+  }
+  for (Item& item : conversion.items) {
+    item.out = hf_name(*map, item.name);
+    if (item.out.empty()) {
+      fail(ErrorKind::unsupported, {.where = in_file(source.path(), item.name),
+                                    .what = "this tensor has no name outside of GGUF that bnq knows",
+                                    .cure = "keep names and rows as they are: --keep-names"});
+    }
+    if (!map->is_interleaved) continue;
+    set_order(item, in_file(source.path(), item.name), heads, RowOrder::pairs_to_halves);
+  }
+}
+
+}  // namespace bnq::detail

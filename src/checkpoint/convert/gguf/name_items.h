@@ -1,0 +1,14 @@
+#pragma once
+
+#include "checkpoint/convert/conversion.h"
+#include "checkpoint/convert/gguf/hf_model.h"
+#include "checkpoint/convert/gguf/model_map.h"
+
+namespace bnq::detail {
+
+/// Items of a folder get GGUF's names, in the order of the model's layers, and rows of q and k their order; what the
+/// model has no use for is left out, and said. Throws `unsupported` for an architecture, an activation, a tensor or a
+/// head that GGUF's loaders have no place for; `bad_content` for a tensor that is missing.
+[[nodiscard]] const ModelMap& name_for_gguf(Conversion& conversion, const HfModel& model);
+
+}  // namespace bnq::detail

@@ -1,0 +1,309 @@
+"""Model folders to GGUF and back: the gguf package names, reads and dequantizes; transformers runs what was written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gguf
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+import transformers
+from models import make_model, run_bnq
+from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+import bnq
+
+SIZES = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 4, "num_key_value_heads": 2}
+ARCHITECTURES = {
+    "LlamaForCausalLM": gguf.MODEL_ARCH.LLAMA,
+    "Qwen2ForCausalLM": gguf.MODEL_ARCH.QWEN2,
+    "Qwen3ForCausalLM": gguf.MODEL_ARCH.QWEN3,
+    "BitNetForCausalLM": gguf.MODEL_ARCH.BITNET,
+}
+LAYOUTS = ["tq1_0", "tq2_0", "q2_0", "q4_0", "q8_0", "iq2_bn", "i2_s"]
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 16, "rope_theta": 10_000.0}  # fmt: skip
+
+pytestmark = pytest.mark.filterwarnings("ignore:no tokenizer", "ignore:llama.cpp computes", "ignore:bitnet.cpp since")
+
+
+def folder_of(path: Path, architecture: str, scale: float = 0.125, **changed: Any) -> Path:
+    """A model whose linear weights are ternary, as floats."""
+    if architecture == "Qwen3ForCausalLM":
+        changed = {"head_dim": 64} | changed
+    tied = {"tie_word_embeddings": architecture == "BitNetForCausalLM"}
+    model = make_model(architecture, **(SIZES | tied | changed))
+    rng = np.random.default_rng(5)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("_proj.weight"):
+                codes = rng.integers(-1, 2, tuple(parameter.shape)).astype(np.float32)
+                parameter.copy_(torch.from_numpy(codes * np.float32(scale)))
+            if "norm" in name:
+                parameter.copy_(torch.from_numpy(rng.uniform(0.5, 1.5, parameter.shape).astype(np.float32)))
+    model.save_pretrained(path)
+    return path
+
+
+def rows_in_pairs(weight: np.ndarray, heads: int) -> np.ndarray:
+    """As llama.cpp's converter puts the rows of q and k."""
+    return weight.reshape(heads, 2, weight.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(weight.shape)
+
+
+def values_of(tensor: Any) -> np.ndarray:
+    return gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(tensor.shape[::-1].tolist())
+
+
+def field(reader: Any, key: str) -> Any:
+    return reader.fields[key].contents()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_names_rows_and_values(architecture: str, tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", architecture)
+    bnq.convert(source, tmp_path / "out.gguf", "tq2_0", strict=True)
+    reader = gguf.GGUFReader(tmp_path / "out.gguf")
+    names = gguf.get_tensor_name_map(ARCHITECTURES[architecture], 2)
+    originals = load_file(source / "model.safetensors")
+    stored = {tensor.name: tensor for tensor in reader.tensors}
+    assert len(stored) == len(originals)
+    for name, original in originals.items():
+        if name.endswith(("attn_sub_norm.weight", "ffn_sub_norm.weight")):  # not in the package's table
+            layer, kind = name.split(".")[2], name.split(".")[-2]
+            tensor = stored[f"blk.{layer}.{kind}.weight"]
+        else:
+            tensor = stored[names.get_name(name, try_suffixes=(".weight", ".bias"))]
+        expected = original
+        if architecture == "LlamaForCausalLM" and ("q_proj" in name or "k_proj" in name):
+            expected = rows_in_pairs(original, 4 if "q_proj" in name else 2)
+        assert np.array_equal(values_of(tensor), expected), name
+        kind = "TQ2_0" if name.endswith("_proj.weight") else "F32"
+        assert tensor.tensor_type.name == kind, name
+
+
+@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"])
+def test_transformers_computes_the_same(architecture: str, tmp_path: Path) -> None:
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 128}  # all that its reader takes of Qwen3
+    source = folder_of(tmp_path / "in", architecture, **heads)
+    bnq.convert(source, tmp_path / "out.gguf", "tq2_0")
+    tokens = torch.arange(20)[None]
+    with torch.no_grad():
+        need = transformers.AutoModelForCausalLM.from_pretrained(source)(tokens).logits
+        got = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="out.gguf")(tokens).logits
+    assert torch.equal(got, need)
+
+
+def test_scaled_positions(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", "LlamaForCausalLM", rope_parameters=LLAMA3)
+    bnq.convert(source, tmp_path / "out.gguf", "tq2_0")
+    divisors = next(t for t in gguf.GGUFReader(tmp_path / "out.gguf").tensors if t.name == "rope_freqs.weight")
+    model = transformers.AutoModelForCausalLM.from_pretrained(source)
+    plain = 10_000.0 ** (-np.arange(0, 64, 2) / 64)
+    assert len(set(divisors.data.tolist())) > 3
+    assert np.allclose(plain / divisors.data, model.model.rotary_emb.inv_freq.numpy(), rtol=1e-6)
+    with pytest.warns(UserWarning, match="'rope_freqs.weight' is left out"):
+        bnq.convert(tmp_path / "out.gguf", tmp_path / "back", "u2_hf")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "BitNetForCausalLM"])
+def test_there_and_back(architecture: str, layout: str, tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", architecture, scale=0.1)
+    result = bnq.convert(source, tmp_path / "out.gguf", layout)
+    assert (result.tensors, result.ternary_floats) == (14, 14)
+    is_exact = layout in ("i2_s", "iq2_bn")
+    assert (result.scale_error == 0) == is_exact
+    assert result.scale_error <= 2**-11
+    back = bnq.convert(tmp_path / "out.gguf", tmp_path / "back.safetensors", "u2_hf")
+    assert back.scale_error == 0
+    originals, loaded = load_file(source / "model.safetensors"), bnq.load(tmp_path / "back.safetensors")
+    assert loaded.keys() == originals.keys()
+    for name, original in originals.items():
+        tensor = loaded[name]
+        if isinstance(tensor, bnq.QuantizedTensor):
+            assert tensor.scheme == bnq.Scheme("ternary")
+            assert np.array_equal(tensor.codes, np.sign(original))
+            assert abs(tensor.scales[0] / np.float32(0.1) - 1) <= (0 if is_exact else 2**-11)
+        else:
+            assert np.array_equal(tensor, original), name
+
+
+def test_bf16_is_kept_and_vectors_are_widened(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", "LlamaForCausalLM")
+    tensors = {
+        name: array.astype(ml_dtypes.bfloat16) for name, array in load_file(source / "model.safetensors").items()
+    }
+    save_file(tensors, source / "model.safetensors", metadata={"format": "pt"})
+    bnq.convert(source, tmp_path / "out.gguf", "tq1_0")
+    types = {t.name: t.tensor_type.name for t in gguf.GGUFReader(tmp_path / "out.gguf").tensors}
+    assert types["token_embd.weight"] == types["output.weight"] == "BF16"
+    assert types["output_norm.weight"] == types["blk.1.attn_norm.weight"] == "F32"
+    assert types["blk.0.attn_q.weight"] == "TQ1_0"
+
+
+def test_keys(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", "LlamaForCausalLM")
+    bnq.convert(source, tmp_path / "out.gguf", "tq2_0")
+    reader = gguf.GGUFReader(tmp_path / "out.gguf")
+    expected = {
+        "general.architecture": "llama", "general.name": "in", "general.file_type": 37,
+        "general.quantization_version": 2, "llama.vocab_size": 96, "llama.context_length": 64,
+        "llama.embedding_length": 256, "llama.block_count": 2, "llama.feed_forward_length": 512,
+        "llama.attention.head_count": 4, "llama.attention.head_count_kv": 2, "llama.attention.key_length": 64,
+        "llama.rope.dimension_count": 64, "llama.rope.freq_base": 10_000.0,
+    }  # fmt: skip
+    for key, value in expected.items():
+        assert field(reader, key) == value, key
+    assert abs(field(reader, "llama.attention.layer_norm_rms_epsilon") - 1e-6) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("layout", "name"), [("tq2_0", "bitnet"), ("i2_s", "bitnet-b1.58"), ("iq2_bn", "bitnet-b1.58")]
+)
+def test_bitnet_is_called_as_its_readers_call_it_and_warns(layout: str, name: str, tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", "BitNetForCausalLM")
+    said = run_bnq("convert", source, tmp_path / "out.gguf", "--to", layout).stderr
+    assert "squared ReLU" in said
+    assert ("llama.cpp computes SiLU" in said) == (name == "bitnet")
+    if layout == "tq2_0":
+        assert field(gguf.GGUFReader(tmp_path / "out.gguf"), "general.architecture") == name
+
+
+def add_tokenizer(folder: Path, pattern: str | None = "llama") -> Tokenizer:
+    regex = {
+        "llama": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+        "other": r"\s+|\S+",
+    }
+    tokenizer = Tokenizer(models.BPE())
+    bytes_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern is None)
+    if pattern is None:
+        tokenizer.pre_tokenizer = bytes_level
+    else:
+        from tokenizers import Regex
+
+        split = pre_tokenizers.Split(Regex(regex[pattern]), "isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, bytes_level])
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=90, special_tokens=["<s>", "</s>"], show_progress=False,
+                                  initial_alphabet=[*"abcdefghijklmnopqrstuvwxyz", "Ġ"])  # fmt: skip
+    tokenizer.train_from_iterator(["the cat sat on the mat", "the rat sat on the cat"] * 4, trainer)
+    tokenizer.add_tokens(["<mark>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"bos_token": "<s>", "eos_token": {"content": "</s>"}, "add_bos_token": True, "chat_template": "{{ x }}"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return tokenizer
+
+
+@pytest.mark.parametrize(("pattern", "pre"), [("llama", "llama-bpe"), (None, "gpt-2"), ("other", None)])
+def test_the_tokenizer(pattern: str | None, pre: str | None, tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", "LlamaForCausalLM")
+    tokenizer = add_tokenizer(source, pattern)
+    said = run_bnq("convert", source, tmp_path / "out.gguf", "--to", "tq2_0").stderr
+    reader = gguf.GGUFReader(tmp_path / "out.gguf")
+    tokens, types = field(reader, "tokenizer.ggml.tokens"), field(reader, "tokenizer.ggml.token_type")
+    assert len(tokens) == len(types) == 96
+    count = tokenizer.get_vocab_size()
+    assert tokens[:count] == [tokenizer.id_to_token(i) for i in range(count)]
+    assert tokens[count:] == [f"[PAD{i}]" for i in range(count, 96)]
+    assert types[:2] == [3, 3]
+    assert types[count - 1 :] == [4] + [5] * (96 - count)
+    assert set(types[2 : count - 1]) == {1}
+    merges = json.loads((source / "tokenizer.json").read_text())["model"]["merges"]
+    assert field(reader, "tokenizer.ggml.merges") == [" ".join(merge) for merge in merges]
+    assert field(reader, "tokenizer.ggml.model") == "gpt2"
+    assert field(reader, "tokenizer.ggml.bos_token_id") == 0
+    assert field(reader, "tokenizer.ggml.eos_token_id") == 1
+    assert field(reader, "tokenizer.ggml.add_bos_token") is True
+    assert field(reader, "tokenizer.chat_template") == "{{ x }}"
+    if pre is None:
+        assert "--pre-tokenizer" in said
+        assert "tokenizer.ggml.pre" not in reader.fields
+        run_bnq("convert", source, tmp_path / "out.gguf", "--to", "tq2_0", "--force", "--pre-tokenizer", "mine")
+        pre = "mine"
+    assert field(gguf.GGUFReader(tmp_path / "out.gguf"), "tokenizer.ggml.pre") == pre
+
+
+def change(folder: Path, **changed: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+
+def retensor(folder: Path, drop: str = "", **added: np.ndarray) -> None:
+    tensors = {k: v for k, v in load_file(folder / "model.safetensors").items() if k != drop}
+    save_file(tensors | added, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+ODD = np.full((2, 2), 0.3, np.float64)
+REFUSED: list[tuple[str, Any, str]] = [
+    ("LlamaForCausalLM", lambda f: change(f, architectures=["GemmaForCausalLM"]), "called in GGUF.*'GemmaForCausalLM'"),
+    ("LlamaForCausalLM", lambda f: change(f, hidden_act="gelu"), "another activation.*'gelu'.*need 'silu'"),
+    ("LlamaForCausalLM", lambda f: change(f, num_hidden_layers=3), "missing.*'model.layers.2.input_layernorm.weight'"),
+    ("LlamaForCausalLM", lambda f: change(f, num_hidden_layers=1), "in none of the layers.*1 layers"),
+    ("LlamaForCausalLM", lambda f: change(f, num_attention_heads=3), "not those of the heads.*256 rows, 3 heads"),
+    ("LlamaForCausalLM", lambda f: change(f, hidden_size="x"), "'hidden_size' is missing or no size"),
+    ("LlamaForCausalLM", lambda f: change(f, rope_parameters={"rope_type": "yarn"}), "scaled in a way.*'yarn'"),
+    ("LlamaForCausalLM", lambda f: retensor(f, "lm_head.weight"), "missing.*'lm_head.weight'"),
+    (
+        "LlamaForCausalLM",
+        lambda f: retensor(f, **{"model.layers.0.self_attn.q_proj.bias": ODD[0]}),
+        "q_proj.bias'.*no pl",
+    ),
+    (
+        "LlamaForCausalLM",
+        lambda f: retensor(f, **{"model.norm.weight": np.ones(256, bool)}),
+        "norm.weight'.*dtype.*bool",
+    ),
+    ("BitNetForCausalLM", lambda f: change(f, tie_word_embeddings=False), "head of its own.*bitnet"),
+    ("BitNetForCausalLM", lambda f: (f / "config.json").unlink(), "need a model folder with its config.json"),
+]
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=[said for *_, said in REFUSED])
+def test_what_is_said_before_work(case: tuple[str, Any, str], tmp_path: Path) -> None:
+    architecture, spoil, said = case
+    source = folder_of(tmp_path / "in", architecture)
+    spoil(source)
+    calls: list[int] = []
+    with pytest.raises(bnq.Error, match=said):
+        bnq.convert(source, tmp_path / "out.gguf", "tq2_0", progress=lambda done, _: calls.append(done))
+    assert calls == []
+    assert not (tmp_path / "out.gguf").exists()
+
+
+def test_a_depth_that_blocks_do_not_divide(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", "LlamaForCausalLM", intermediate_size=320)
+    with pytest.raises(bnq.UnsupportedError, match=r"down_proj.weight'.*tq2_0 cannot hold it.*multiples of 256.*320"):
+        bnq.convert(source, tmp_path / "out.gguf", "tq2_0")
+    bnq.convert(source, tmp_path / "out.gguf", "q2_0")
+
+
+def test_strict_refuses_a_rounded_scale(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", "LlamaForCausalLM", scale=0.1)
+    with pytest.raises(bnq.UnsupportedError, match=r"tq2_0 rounds its scale \(got a relative error of 0.00024"):
+        bnq.convert(source, tmp_path / "out.gguf", "tq2_0", strict=True)
+    assert not (tmp_path / "out.gguf").exists()
+    assert (
+        "scales     rounded by up to 0.024 %" in run_bnq("convert", source, tmp_path / "o.gguf", "--to", "tq2_0").stdout
+    )
+
+
+def test_a_tied_head_is_left_out(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", "BitNetForCausalLM")
+    retensor(source, **{"lm_head.weight": np.ones((96, 256), np.float32) + np.eye(96, 256, dtype=np.float32)})
+    with pytest.warns(UserWarning, match="'lm_head.weight' is left out"):
+        bnq.convert(source, tmp_path / "out.gguf", "tq2_0")
+    assert "output.weight" not in {t.name for t in gguf.GGUFReader(tmp_path / "out.gguf").tensors}
+
+
+def test_a_file_without_a_config(tmp_path: Path) -> None:
+    bnq.save(tmp_path / "in", {"a": bnq.quantize(np.ones((4, 256), np.float32), "ternary")})
+    with pytest.raises(bnq.UnsupportedError, match=r"says what its model is.*need a model folder"):
+        bnq.convert(tmp_path / "in", tmp_path / "out.gguf", "tq2_0")
+    with pytest.raises(
+        bnq.UnsupportedError, match=r"GGUF file has no place for this layout \(got i8, need one of tq1_0,"
+    ):
+        bnq.convert(tmp_path / "in", tmp_path / "out.gguf", "i8")
