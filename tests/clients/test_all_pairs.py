@@ -46,8 +46,14 @@ def codes_of(shape: tuple[int, int]) -> np.ndarray:
 
 
 def config_of(quantization: dict[str, object] | None = None) -> str:
-    sizes = {"hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 1, "num_attention_heads": 4}
-    sizes |= {"vocab_size": 4, "max_position_embeddings": 8, "rms_norm_eps": 1e-5}
+    sizes = {
+        "hidden_size": 256,
+        "intermediate_size": 256,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "head_dim": 2,
+    }
+    sizes |= {"vocab_size": 8, "max_position_embeddings": 8, "rms_norm_eps": 1e-5}
     config = sizes | {"architectures": ["LlamaForCausalLM"], "tie_word_embeddings": True, "dtype": "float32"}
     return json.dumps(config | ({} if quantization is None else {"quantization_config": quantization}))
 

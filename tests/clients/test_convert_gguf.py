@@ -243,7 +243,18 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("LlamaForCausalLM", lambda f: change(f, hidden_act="gelu"), "another activation.*'gelu'.*need 'silu'"),
     ("LlamaForCausalLM", lambda f: change(f, num_hidden_layers=3), "missing.*'model.layers.2.input_layernorm.weight'"),
     ("LlamaForCausalLM", lambda f: change(f, num_hidden_layers=1), "in none of the layers.*1 layers"),
-    ("LlamaForCausalLM", lambda f: change(f, num_attention_heads=3), "not those of the heads.*256 rows, 3 heads"),
+    (
+        "LlamaForCausalLM",
+        lambda f: change(f, num_attention_heads=3),
+        r"q_proj.*not the shape.*\[256, 256\], need \[192, 256\]",
+    ),
+    (
+        "LlamaForCausalLM",
+        lambda f: change(f, vocab_size=2**30),
+        r"embed_tokens.*not the shape.*need \[1073741824, 256\]",
+    ),
+    ("LlamaForCausalLM", lambda f: change(f, num_hidden_layers=2**30), "missing.*'model.layers.2.input_lay"),
+    ("LlamaForCausalLM", lambda f: change(f, head_dim=2**30), "q_proj.*not the shape"),
     ("LlamaForCausalLM", lambda f: change(f, hidden_size="x"), "'hidden_size' is missing or no size"),
     ("LlamaForCausalLM", lambda f: change(f, rope_parameters={"rope_type": "yarn"}), "scaled in a way.*'yarn'"),
     ("LlamaForCausalLM", lambda f: retensor(f, "lm_head.weight"), "missing.*'lm_head.weight'"),
@@ -307,3 +318,44 @@ def test_a_file_without_a_config(tmp_path: Path) -> None:
         bnq.UnsupportedError, match=r"GGUF file has no place for this layout \(got i8, need one of tq1_0,"
     ):
         bnq.convert(tmp_path / "in", tmp_path / "out.gguf", "i8")
+
+
+def plain_folder(path: Path, architecture: str) -> Path:
+    """A model of ordinary floats."""
+    changed = {"tie_word_embeddings": architecture == "BitNetForCausalLM"}
+    make_model(architecture, **(SIZES | changed)).save_pretrained(path)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:only bnq will read")
+@pytest.mark.parametrize(
+    ("scheme", "layout"),
+    [("8", "q8_0"), ("8:tensor", "q8_0"), ("4", "q4_0"), ("ternary", "i2_s"), ("ternary:row", "iq2_bn")],
+)
+def test_what_bnq_quantized_goes_on(scheme: str, layout: str, tmp_path: Path) -> None:
+    """Codes of the folder are those of the file, row by row; scales that lie with rows move with them."""
+    source = plain_folder(tmp_path / "in", "LlamaForCausalLM")
+    bnq.quantize_checkpoint(source, tmp_path / "low", scheme)
+    bnq.convert(tmp_path / "low", tmp_path / "out.gguf", layout)
+    low, stored = bnq.load(tmp_path / "low"), bnq.load(tmp_path / "out.gguf")
+    for name, heads in [("q", 4), ("k", 2), ("v", 0)]:
+        q, packed = low[f"model.layers.1.self_attn.{name}_proj.weight"], stored[f"blk.1.attn_{name}.weight"]
+        codes = rows_in_pairs(q.codes, heads) if heads else q.codes
+        assert np.array_equal(packed.codes, codes)
+        values = rows_in_pairs(q.dequantize(), heads) if heads else q.dequantize()
+        assert np.allclose(packed.dequantize(), values, rtol=2**-11, atol=0)
+    bnq.convert(tmp_path / "out.gguf", tmp_path / "back", "i8")
+    for name, q in low.items():
+        if isinstance(q, bnq.QuantizedTensor):
+            assert np.array_equal(bnq.load(tmp_path / "back")[name].codes, q.codes), name
+
+
+def test_bytes_do_not_depend_on_threads_or_the_instruction_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = folder_of(tmp_path / "in", "LlamaForCausalLM", scale=0.1)
+    files = set()
+    for threads, isa in [("1", ""), ("3", ""), ("2", "scalar")]:
+        if isa:
+            monkeypatch.setenv("BNQ_ISA", isa)
+        run_bnq("convert", source, tmp_path / "out.gguf", "--to", "tq1_0", "--force", "--threads", threads)
+        files.add((tmp_path / "out.gguf").read_bytes())
+    assert len(files) == 1

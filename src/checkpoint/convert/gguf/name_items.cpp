@@ -46,14 +46,32 @@ void leave_out(Conversion& conversion, const HfModel& model) {
   });
 }
 
-/// Every name that the file has to have, in its order.
-std::vector<std::string> names_of(const ModelMap& map, const HfModel& model) {
-  std::vector<std::string> names{std::string(embedding_name), std::string(output_norm_name)};
-  if (!model.is_tied) names.emplace_back(head_name);
+/// Every name that the file has to have, in its order: one after another, as nobody has checked how many layers the
+/// config may state.
+template <typename Take>
+void for_each_name(const ModelMap& map, const HfModel& model, const Take& take) {
+  take(std::string(embedding_name));
+  take(std::string(output_norm_name));
+  if (!model.is_tied) take(std::string(head_name));
   for (std::int64_t layer = 0; layer < model.layers; ++layer) {
-    for (const TensorName& name : map.layer) names.push_back(layer_prefix(layer) + std::string(name.gguf));
+    for (const TensorName& name : map.layer) take(layer_prefix(layer) + std::string(name.gguf));
   }
-  return names;
+}
+
+/// What else is sized by the config is sized by these.
+void require_sizes(const Source& source, const Item& item, const HfModel& model) {
+  Shape need;
+  if (item.out == embedding_name) need = {model.vocabulary, model.width};
+  const Rotated kind = rotated(item.out);
+  if (kind != Rotated::no && !item.shape.empty()) {
+    need = item.shape;
+    need.front() = (kind == Rotated::query ? model.heads : model.key_heads) * model.head_width;
+  }
+  if (need.empty() || need == item.shape) return;
+  fail(ErrorKind::bad_content, {.where = in_file(source.path(), item.name),
+                                .what = "has not the shape that config.json states",
+                                .got = to_string(item.shape),
+                                .need = to_string(need)});
 }
 
 void require_head(const Source& source, const ModelMap& map, const HfModel& model) {
@@ -115,7 +133,7 @@ const ModelMap& name_for_gguf(Conversion& conversion, const HfModel& model) {
   leave_out(conversion, model);
   std::map<std::string, Item> named = by_name(conversion, map);
   std::vector<Item> ordered;
-  for (std::string& name : names_of(map, model)) {
+  for_each_name(map, model, [&](std::string name) {
     auto item = named.extract(name);
     if (item.empty()) {
       fail(ErrorKind::bad_content, {.where = text_of(source.path()),
@@ -123,12 +141,13 @@ const ModelMap& name_for_gguf(Conversion& conversion, const HfModel& model) {
                                     .need = "'" + hf_name(map, name) + "'"});
     }
     item.mapped().out = std::move(name);
+    require_sizes(source, item.mapped(), model);
     if (map.is_interleaved) {
       set_order(item.mapped(), in_file(source.path(), item.mapped().name), {model.heads, model.key_heads},
                 RowOrder::halves_to_pairs);
     }
     ordered.push_back(std::move(item.mapped()));
-  }
+  });
   if (!named.empty()) {
     fail(ErrorKind::bad_content, {.where = in_file(source.path(), named.begin()->second.name),
                                   .what = "is in none of the layers that config.json states",
