@@ -23,6 +23,8 @@ namespace {
 bool is_order(std::string_view name) { return name == "i2_s_arm" || name == "i2_s_1x4"; }
 
 bool is_gguf(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored)) return false;  // opening a pipe would wait for who writes into it
   std::array<char, gguf::mark.size()> first{};
   std::ifstream(path, std::ios::binary).read(first.data(), first.size());
   return std::string_view(first.data(), first.size()) == gguf::mark;

@@ -1,5 +1,7 @@
 """bnq convert: what it prints, and how it ends."""
 
+import os
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -57,3 +59,9 @@ def test_what_is_refused(bnq, model, tmp_path, case):
     assert said in bnq("convert", *arguments, code=code).stderr
     assert not (tmp_path / "out").exists()
     assert (tmp_path / "ternary2").read_text() == "precious"
+
+
+@pytest.mark.parametrize("verb", [["inspect"], ["convert", "out", "--to", "i8"]])
+def test_a_pipe_is_no_input(bnq, verb):
+    os.mkfifo("pipe")
+    assert "not a regular file" in bnq(verb[0], "pipe", *verb[1:], code=1).stderr
