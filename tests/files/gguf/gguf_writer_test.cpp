@@ -41,7 +41,7 @@ class GgufWriterTest : public TempDirTest {
   std::filesystem::path path = dir / "model.gguf";
 };
 
-// As docs/formats/gguf.rst explains them. tests/clients/test_gguf.py compares that page with the gguf package.
+// As docs/formats/gguf.rst explains them. tests/clients/ggml/test_gguf.py compares that page with the gguf package.
 constexpr std::string_view golden =
     "47475546 03000000 0200000000000000 0200000000000000"                                       // mark … keys
     "1400000000000000 67656e6572616c2e617263686974656374757265 08000000"                        // general.architecture
