@@ -15,7 +15,8 @@ bool takes(const BlockCodes& codes, const Scheme& scheme) {
 // Byte by byte: the order in a file does not depend on the CPU.
 template <typename Bits>
 void put_bits(Bits bits, std::byte* at) {
-  for (std::size_t i = 0; i < sizeof bits; ++i) at[i] = static_cast<std::byte>(bits >> 8 * i & 0xFFU);
+  for (std::size_t i = 0; i < sizeof bits; ++i)
+    at[i] = static_cast<std::byte>(static_cast<unsigned>(bits) >> 8 * i & 0xFFU);
 }
 
 template <typename Bits>

@@ -79,7 +79,7 @@ def test_writes_what_the_package_writes(tmp_path: Path) -> None:
 
 
 def test_the_bytes_on_the_page_are_those_of_the_package(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs/formats/gguf.rst").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs/formats/gguf.rst").read_text(encoding="utf-8")
     lines = re.findall(r"^ +(\d+)  ((?:[0-9a-f]{2,} ?)+)  ", page, re.MULTILINE)
     shown = b""
     for at, digits in lines:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from test_convert_gguf import add_tokenizer, folder_of
+from ternary_folders import add_tokenizer, folder_of
 from torch import nn
 
 import bnq
