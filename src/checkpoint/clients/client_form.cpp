@@ -164,21 +164,19 @@ std::vector<std::string> left_modules(const Architecture& architecture, std::spa
                                                             "cls.predictions.transform.dense",
                                                             "cls.predictions.decoder",
                                                             "cls.seq_relationship"};
-  std::vector<std::string> left = kept_modules(architecture, tensors);
+  const std::vector<std::string> kept = kept_modules(architecture, tensors);
+  std::set<std::string> left(kept.begin(), kept.end());
   for (const ClientTensor& tensor : tensors) {
     const bool is_matrix = !tensor.scheme && tensor.role == Role::other && tensor.shape.size() == 2;
     const std::string module = module_name(tensor);
     if (is_matrix && !module.empty() && !hits_quantized(architecture, base_name(architecture, module), tensors)) {
-      left.push_back(module);
+      left.insert(module);
     }
   }
   for (const std::string_view head : heads_elsewhere) {
-    if (!hits_quantized(architecture, head, tensors)) left.emplace_back(head);
+    if (!hits_quantized(architecture, head, tensors)) left.emplace(head);
   }
-  std::ranges::sort(left);
-  const auto doubles = std::ranges::unique(left);
-  left.erase(doubles.begin(), doubles.end());
-  return left;
+  return {left.begin(), left.end()};
 }
 
 /// Which class of transformers computes BitNet's layers. Its autobitlinear multiplies by the scale after adding the
