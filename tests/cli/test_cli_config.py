@@ -65,6 +65,11 @@ def test_a_key_may_be_spelled_with_escapes(bnq: Run, tmp_path: Path) -> None:
     assert list(after) == ["a", "b", "quantization_config"]
 
 
+def test_nothing_stands_behind_a_byte_of_zero(bnq: Run, tmp_path: Path) -> None:
+    write_folder(tmp_path / "in", '{"architectures": ["LlamaForCausalLM"]}\0 }')
+    assert "a byte of zero" in bnq("quantize", "in", "out", code=4).stderr
+
+
 @pytest.mark.parametrize("token", ["nan", "Nan", "-NaN", "Infinit", "+Infinity", "NaNNaN"])
 def test_other_words_are_not_json(bnq: Run, tmp_path: Path, token: str) -> None:
     write_folder(tmp_path / "in", f'{{"a": {token}}}')
