@@ -19,21 +19,16 @@ constexpr std::array<const detail::LayoutRow*, 16> rows{
     &detail::layout_q8_0,     &detail::layout_iq2_bn, &detail::layout_i2_s,   &detail::layout_i2_s_arm,
     &detail::layout_i2_s_1x4, &detail::layout_u2_ort, &detail::layout_u4_ort, &detail::layout_u8_ort};
 
-std::string names() {
-  std::string text;
-  for (const detail::LayoutRow* row : rows) text += (text.empty() ? "" : ", ") + std::string(row->name);
-  return text;
-}
-
 }  // namespace
 
 Layout Layout::parse(std::string_view name) {
   const auto row = std::ranges::find_if(rows, [&](const detail::LayoutRow* r) { return r->name == name; });
   if (row == rows.end()) {
-    detail::fail(ErrorKind::invalid_argument, {.where = "layout",
-                                               .what = "unknown",
-                                               .got = "'" + detail::printable(std::string(name)) + "'",
-                                               .need = "one of " + names()});
+    detail::fail(ErrorKind::invalid_argument,
+                 {.where = "layout",
+                  .what = "unknown",
+                  .got = "'" + detail::printable(std::string(name)) + "'",
+                  .need = "one of " + detail::layout_names([](const Layout&) { return true; })});
   }
   return Layout(*row);
 }

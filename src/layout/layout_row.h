@@ -67,6 +67,16 @@ struct LayoutRow {
   std::optional<GgmlType> ggml = {};
 };
 
+/// "i8, u2_hf": names of the layouts that `is_wanted`, in the order of the table.
+template <typename Predicate>
+std::string layout_names(const Predicate& is_wanted) {
+  std::string text;
+  for (const Layout& layout : Layout::all()) {
+    if (is_wanted(layout)) text += (text.empty() ? "" : ", ") + std::string(layout.name());
+  }
+  return text;
+}
+
 // One file each.
 extern const LayoutRow layout_i8;
 extern const LayoutRow layout_i32_ct;

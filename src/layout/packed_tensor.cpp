@@ -24,12 +24,8 @@ detail::CodeMatrix<Code> matrix(std::span<Code> codes, const Scheme& scheme, con
 }
 
 std::string layouts_that_hold(const Scheme& scheme, const Shape& shape) {
-  std::string text;
-  for (const Layout& layout : Layout::all()) {
-    if (!layout.is_read_only() && layout.refusal(scheme, shape).empty())
-      text += (text.empty() ? "" : ", ") + std::string(layout.name());
-  }
-  return text;
+  return detail::layout_names(
+      [&](const Layout& layout) { return !layout.is_read_only() && layout.refusal(scheme, shape).empty(); });
 }
 
 void require_holds(const Layout& layout, const Scheme& scheme, const Shape& shape) {

@@ -18,10 +18,7 @@ using safetensors::Entry;
 
 void require_file_layout(const std::filesystem::path& out, const Layout& layout) {
   if (layout.row().file_suffix) return;
-  std::string names;
-  for (const Layout& other : Layout::all()) {
-    if (other.row().file_suffix) names += (names.empty() ? "" : ", ") + std::string(other.name());
-  }
+  const std::string names = layout_names([](const Layout& other) { return other.row().file_suffix.has_value(); });
   fail(ErrorKind::unsupported, {.where = text_of(out),
                                 .what = "a safetensors file has no place for this layout",
                                 .got = std::string(layout.name()),

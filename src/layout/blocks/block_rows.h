@@ -78,4 +78,30 @@ void put_f32(float scale, std::byte* at);
 /// Index of the first code outside of [low, high], or -1.
 [[nodiscard]] std::int64_t first_outside(std::span<const std::int8_t> codes, int low, int high);
 
+/// What tells the layouts of ggml's types apart, beside their blocks.
+struct GgmlRow {
+  std::string_view name;
+  std::string_view about;
+  int id;
+  std::string_view scheme;  ///< reads every tensor of this type
+  std::int64_t (*first_misfit)(std::span<const std::int8_t> codes) = nullptr;
+};
+
+/// The layout of a type of ggml whose rows are blocks and nothing else, each with a scale in f16.
+template <typename Block>
+constexpr LayoutRow ggml_row(const GgmlRow& row) {
+  using Rows = BlockRows<Block>;
+  return {
+      .name = row.name,
+      .about = row.about,
+      .storage_dtype = DType::u8,
+      .refusal = Rows::refusal,
+      .storage_shape = Rows::storage_shape,
+      .pack = Rows::pack,
+      .unpack = Rows::unpack,
+      .held_scales = HeldScales{.cell = {Granularity::Kind::group, Block::elems}, .dtype = DType::f16},
+      .first_misfit = row.first_misfit,
+      .ggml = GgmlType{.id = row.id, .block_elems = Block::elems, .block_bytes = Block::bytes, .scheme = row.scheme}};
+}
+
 }  // namespace bnq::detail

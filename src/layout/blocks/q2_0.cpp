@@ -30,25 +30,16 @@ struct Block {
   }
 };
 
-using Rows = BlockRows<Block>;
-
 std::int64_t first_misfit(std::span<const std::int8_t> codes) {
   return first_outside(codes, Block::range.low, Block::range.high);
 }
 
 }  // namespace
 
-constinit const LayoutRow layout_q2_0{
-    .name = "q2_0",
-    .about = "ggml Q2_0: four codes a byte, an f16 scale every 64",
-    .storage_dtype = DType::u8,
-    .refusal = Rows::refusal,
-    .storage_shape = Rows::storage_shape,
-    .pack = Rows::pack,
-    .unpack = Rows::unpack,
-    .held_scales = HeldScales{.cell = {Granularity::Kind::group, Block::elems}, .dtype = DType::f16},
-    .first_misfit = first_misfit,
-    .ggml =
-        GgmlType{.id = 42, .block_elems = Block::elems, .block_bytes = Block::bytes, .scheme = "int3-given:group(64)"}};
+constinit const LayoutRow layout_q2_0 = ggml_row<Block>({.name = "q2_0",
+                                                         .about = "ggml Q2_0: four codes a byte, an f16 scale every 64",
+                                                         .id = 42,
+                                                         .scheme = "int3-given:group(64)",
+                                                         .first_misfit = first_misfit});
 
 }  // namespace bnq::detail

@@ -41,8 +41,6 @@ struct Block {
   }
 };
 
-using Rows = BlockRows<Block>;
-
 /// A block holds -8 or +8, not both.
 std::int64_t first_misfit(std::span<const std::int8_t> codes) {
   std::int64_t at = 0;
@@ -58,17 +56,10 @@ std::int64_t first_misfit(std::span<const std::int8_t> codes) {
 
 }  // namespace
 
-constinit const LayoutRow layout_q4_0{
-    .name = "q4_0",
-    .about = "ggml Q4_0: two codes a byte, an f16 scale every 32",
-    .storage_dtype = DType::u8,
-    .refusal = Rows::refusal,
-    .storage_shape = Rows::storage_shape,
-    .pack = Rows::pack,
-    .unpack = Rows::unpack,
-    .held_scales = HeldScales{.cell = {Granularity::Kind::group, Block::elems}, .dtype = DType::f16},
-    .first_misfit = first_misfit,
-    .ggml =
-        GgmlType{.id = 2, .block_elems = Block::elems, .block_bytes = Block::bytes, .scheme = "int5-given:group(32)"}};
+constinit const LayoutRow layout_q4_0 = ggml_row<Block>({.name = "q4_0",
+                                                         .about = "ggml Q4_0: two codes a byte, an f16 scale every 32",
+                                                         .id = 2,
+                                                         .scheme = "int5-given:group(32)",
+                                                         .first_misfit = first_misfit});
 
 }  // namespace bnq::detail

@@ -23,20 +23,12 @@ struct Block {
   }
 };
 
-using Rows = BlockRows<Block>;
-
 }  // namespace
 
-constinit const LayoutRow layout_q8_0{
-    .name = "q8_0",
-    .about = "ggml Q8_0: one signed byte a code, an f16 scale every 32",
-    .storage_dtype = DType::u8,
-    .refusal = Rows::refusal,
-    .storage_shape = Rows::storage_shape,
-    .pack = Rows::pack,
-    .unpack = Rows::unpack,
-    .held_scales = HeldScales{.cell = {Granularity::Kind::group, Block::elems}, .dtype = DType::f16},
-    .ggml =
-        GgmlType{.id = 8, .block_elems = Block::elems, .block_bytes = Block::bytes, .scheme = "int8-given:group(32)"}};
+constinit const LayoutRow layout_q8_0 =
+    ggml_row<Block>({.name = "q8_0",
+                     .about = "ggml Q8_0: one signed byte a code, an f16 scale every 32",
+                     .id = 8,
+                     .scheme = "int8-given:group(32)"});
 
 }  // namespace bnq::detail

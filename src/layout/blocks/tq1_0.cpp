@@ -76,20 +76,12 @@ struct Block {
   }
 };
 
-using Rows = BlockRows<Block>;
-
 }  // namespace
 
-constinit const LayoutRow layout_tq1_0{
-    .name = "tq1_0",
-    .about = "ggml TQ1_0: five ternary codes a byte, an f16 scale every 256",
-    .storage_dtype = DType::u8,
-    .refusal = Rows::refusal,
-    .storage_shape = Rows::storage_shape,
-    .pack = Rows::pack,
-    .unpack = Rows::unpack,
-    .held_scales = HeldScales{.cell = {Granularity::Kind::group, Block::elems}, .dtype = DType::f16},
-    .ggml = GgmlType{
-        .id = 34, .block_elems = Block::elems, .block_bytes = Block::bytes, .scheme = "ternary-absmean:group(256)"}};
+constinit const LayoutRow layout_tq1_0 =
+    ggml_row<Block>({.name = "tq1_0",
+                     .about = "ggml TQ1_0: five ternary codes a byte, an f16 scale every 256",
+                     .id = 34,
+                     .scheme = "ternary-absmean:group(256)"});
 
 }  // namespace bnq::detail

@@ -28,20 +28,12 @@ struct Block {
   }
 };
 
-using Rows = BlockRows<Block>;
-
 }  // namespace
 
-constinit const LayoutRow layout_tq2_0{
-    .name = "tq2_0",
-    .about = "ggml TQ2_0: four ternary codes a byte, an f16 scale every 256",
-    .storage_dtype = DType::u8,
-    .refusal = Rows::refusal,
-    .storage_shape = Rows::storage_shape,
-    .pack = Rows::pack,
-    .unpack = Rows::unpack,
-    .held_scales = HeldScales{.cell = {Granularity::Kind::group, Block::elems}, .dtype = DType::f16},
-    .ggml = GgmlType{
-        .id = 35, .block_elems = Block::elems, .block_bytes = Block::bytes, .scheme = "ternary-absmean:group(256)"}};
+constinit const LayoutRow layout_tq2_0 =
+    ggml_row<Block>({.name = "tq2_0",
+                     .about = "ggml TQ2_0: four ternary codes a byte, an f16 scale every 256",
+                     .id = 35,
+                     .scheme = "ternary-absmean:group(256)"});
 
 }  // namespace bnq::detail

@@ -33,10 +33,7 @@ constexpr std::array file_types{FileType{"tq1_0", 36}, FileType{"tq2_0", 37}, Fi
 
 void require_gguf_layout(const std::filesystem::path& out, const Layout& layout) {
   if (layout.row().ggml) return;
-  std::string names;
-  for (const Layout& other : Layout::all()) {
-    if (other.row().ggml) names += (names.empty() ? "" : ", ") + std::string(other.name());
-  }
+  const std::string names = layout_names([](const Layout& other) { return other.row().ggml.has_value(); });
   fail(ErrorKind::unsupported, {.where = text_of(out),
                                 .what = "a GGUF file has no place for this layout",
                                 .got = std::string(layout.name()),
