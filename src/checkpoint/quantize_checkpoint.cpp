@@ -1,5 +1,6 @@
 #include "checkpoint/contents.h"
 #include "checkpoint/work.h"
+#include "core/threads/background.h"
 #include "io/folder/output_folder.h"
 
 #include <bnq/quantize.h>
@@ -22,12 +23,16 @@ QuantizedTensor quantize_entry(const detail::Source& source, const safetensors::
   }
 }
 
-void write_entry(Work& work, safetensors::Writer& writer, std::size_t i) {
+/// Leaves a quantized tensor to `disk`, which writes it while the next one is computed. A copy is all the disk's work:
+/// behind another tensor it would only be held in memory.
+void write_entry(Work& work, safetensors::Writer& writer, std::size_t i, detail::Background& disk) {
   const safetensors::Entry& entry = work.source.tensors()[i];
   std::optional<FileForm>& form = work.forms[i];
   if (form) {
-    detail::write_tensor(writer, *form, pack(quantize_entry(work.source, entry, form->scheme), form->layout));
+    auto packed = detail::pack_for_file(quantize_entry(work.source, entry, form->scheme), form->layout);
+    disk.run([&writer, &form, packed = std::move(packed)] { detail::write_tensor(writer, *form, packed); });
   } else {
+    disk.wait();
     writer.write(entry.name, work.source.bytes(entry));
   }
   work.source.release(entry);
@@ -38,10 +43,12 @@ std::string write_shard(Work& work, const OutputShard& shard, const std::filesys
                         detail::ProgressCounter& progress) {
   using Replace = safetensors::Writer::Replace;
   safetensors::Writer writer(path, shard.entries, shard.metadata, replace ? Replace::yes : Replace::no);
+  detail::Background disk;
   for (std::size_t i = shard.first; i < shard.last; ++i) {
-    write_entry(work, writer, i);
+    write_entry(work, writer, i, disk);
     progress.add(work.source.tensors()[i].nbytes);
   }
+  disk.wait();
   writer.set_metadata(detail::shard_metadata(work, shard));
   writer.finish();
   return writer.digest();

@@ -4,8 +4,10 @@
 #include "core/fail.h"
 #include "io/system_call.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 namespace bnq::detail {
@@ -112,6 +114,15 @@ FileForm file_form(std::string name, const Scheme& scheme, DType dtype, Shape sh
 
 void require_parts(const Source& source, const FileForm& form) {
   for (const Entry& part : form.parts()) (void)part_bytes(source, form, part);
+}
+
+PackedTensor pack_for_file(QuantizedTensor&& q, const Layout& layout) {
+  if (!layout.row().bytes_are_codes) return pack(q, layout);
+  const auto owner = std::make_shared<const QuantizedTensor>(std::move(q));
+  Tensor scales(DType::f32, scales_shape(owner->shape(), owner->scheme().granularity()));
+  std::ranges::copy(owner->scales(), scales.data<float>().begin());
+  const auto bytes = std::as_bytes(owner->codes());
+  return {layout, owner->scheme(), owner->dtype(), owner->shape(), bytes, owner, std::move(scales)};
 }
 
 void write_tensor(safetensors::Writer& writer, FileForm& form, const PackedTensor& packed) {

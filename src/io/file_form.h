@@ -41,6 +41,9 @@ struct FileForm {
 /// states is used before this.
 void require_parts(const Source& source, const FileForm& form);
 
+/// `pack(q, layout)` for a file: takes the codes over where they are the layout's bytes already.
+[[nodiscard]] PackedTensor pack_for_file(QuantizedTensor&& q, const Layout& layout);
+
 /// Sets `form.scale` where the file cannot hold it.
 void write_tensor(safetensors::Writer& writer, FileForm& form, const PackedTensor& packed);
 

@@ -42,6 +42,7 @@ constinit const LayoutRow layout_i8{.name = "i8",
                                     .storage_dtype = DType::i8,
                                     .refusal = refusal,
                                     .storage_shape = storage_shape,
+                                    .bytes_are_codes = true,
                                     .pack = pack,
                                     .unpack = unpack,
                                     .has_codes_of = has_codes_of};

@@ -54,6 +54,8 @@ struct LayoutRow {
   /// Empty, or why a tensor of this scheme and shape does not fit.
   std::string (*refusal)(const Scheme& scheme, const Shape& shape);
   Shape (*storage_shape)(const Scheme& scheme, const Shape& shape);
+  /// Are its bytes the codes as a QuantizedTensor holds them? Then nothing need be packed to be written.
+  bool bytes_are_codes = false;
   /// Null in a layout that is read and not written.
   void (*pack)(const CodeMatrix<const std::int8_t>& codes, std::span<std::byte> data);
   /// Never reads a code that is none of the scheme's as another: the caller checks them.
