@@ -10,6 +10,8 @@
 
 namespace bnq {
 
+class PackedTensor;
+
 /// Number of scales of a tensor of this shape. A tensor without elements has none.
 /// Throws `invalid_argument` for a bad shape.
 [[nodiscard]] BNQ_EXPORT std::int64_t granule_count(const Shape& shape, const Granularity& granularity);
@@ -52,7 +54,9 @@ class BNQ_EXPORT QuantizedTensor {
  private:
   friend BNQ_EXPORT QuantizedTensor quantize(const TensorView& values, const Scheme& scheme);
 
-  /// What quantize made is right: looking at every code again would cost as much as making it.
+  friend BNQ_EXPORT QuantizedTensor unpack(const PackedTensor& p);
+
+  /// What quantize made is right, and unpack has looked: looking at every code again would cost as much as making it.
   struct Parts {
     Scheme scheme;
     DType dtype;

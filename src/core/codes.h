@@ -2,8 +2,12 @@
 
 #include <bnq/scheme.h>
 
+#include "core/parallel.h"
+
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <string>
 
@@ -28,6 +32,17 @@ inline std::int64_t first_foreign_code(const Scheme& scheme, std::span<const std
     return static_cast<std::int64_t>(begin) + (at - block.begin());
   }
   return -1;
+}
+
+/// Does the scheme have every one of them? On all threads.
+inline bool has_only_codes_of(const Scheme& scheme, std::span<const std::int8_t> codes) {
+  constexpr std::int64_t codes_a_thread = 1 << 16;
+  std::atomic<bool> all = true;
+  parallel_for(std::ssize(codes), codes_a_thread, [&](std::int64_t first, std::int64_t last) {
+    const auto part = codes.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first));
+    if (first_foreign_code(scheme, part) >= 0) all = false;
+  });
+  return all;
 }
 
 /// "-7 to 7", "-1 to 1 without 0": the codes of a scheme.

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <utility>
@@ -182,8 +183,11 @@ void OutputFile::reserve(std::uint64_t size_bytes) {
 }
 
 void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  constexpr std::size_t piece_bytes = std::size_t{1}
+                                      << 20U;  // the disk and other threads that write take turns with us
   while (!bytes.empty()) {
-    const ssize_t written = ::pwrite(file_.number(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const std::size_t size = std::min(bytes.size(), piece_bytes);
+    const ssize_t written = ::pwrite(file_.number(), bytes.data(), size, static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) fail_io(path_, "cannot write", errno, errno == ENOSPC ? make_room : "");
     start_to_flush(file_.number(), offset, written);

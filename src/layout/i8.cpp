@@ -1,16 +1,12 @@
 // i8: one signed byte a code, in the order and shape of the tensor. docs/formats/i8.rst
 
 #include "core/codes.h"
-#include "core/parallel.h"
 #include "layout/layout_row.h"
 
-#include <atomic>
 #include <cstring>
 
 namespace bnq::detail {
 namespace {
-
-constexpr std::int64_t elems_a_thread = 1 << 16;
 
 std::string refusal(const Scheme& /*scheme*/, const Shape& /*shape*/) { return {}; }
 
@@ -25,13 +21,7 @@ void unpack(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& code
 }
 
 bool has_codes_of(const Scheme& scheme, std::span<const std::byte> data) {
-  const std::span codes(reinterpret_cast<const std::int8_t*>(data.data()), data.size());
-  std::atomic<bool> all = true;
-  parallel_for(static_cast<std::int64_t>(codes.size()), elems_a_thread, [&](std::int64_t first, std::int64_t last) {
-    const auto part = codes.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first));
-    if (first_foreign_code(scheme, part) >= 0) all = false;
-  });
-  return all;
+  return has_only_codes_of(scheme, {reinterpret_cast<const std::int8_t*>(data.data()), data.size()});
 }
 
 }  // namespace

@@ -66,8 +66,8 @@ void require_scales_beside(const std::string& where, const Layout& layout, bool 
 }
 
 void require_codes(const PackedTensor& p, std::span<const std::int8_t> codes) {
+  if (detail::has_only_codes_of(p.scheme(), codes)) return;
   const std::int64_t foreign = detail::first_foreign_code(p.scheme(), codes);
-  if (foreign < 0) return;
   detail::fail(ErrorKind::bad_content, {.where = "unpack " + std::string(p.layout().name()),
                                         .what = "a code that " + std::string(p.scheme().rule()) + " does not have",
                                         .got = std::to_string(codes[static_cast<std::size_t>(foreign)]) + " at " +
@@ -161,7 +161,7 @@ PackedTensor pack(const QuantizedTensor& q) {
 
 QuantizedTensor unpack(const PackedTensor& p) {
   const Layout& layout = p.layout();
-  Tensor codes(DType::i8, p.shape());
+  Tensor codes = Tensor::uninitialized(DType::i8, p.shape());  // a layout has a place for each
   auto into = matrix(codes.data<std::int8_t>(), p.scheme(), p.shape());
   std::vector<float> held;
   if (layout.holds_scales()) {
@@ -173,7 +173,9 @@ QuantizedTensor unpack(const PackedTensor& p) {
   require_codes(p, read);
   Tensor scales = layout.holds_scales() ? detail::granule_scales({layout, p.scheme(), p.shape(), read, held})
                                         : copy_of(p.scales(), scales_shape(p.shape(), p.scheme().granularity()));
-  return {p.scheme(), p.dtype(), p.shape(), std::move(codes), std::move(scales)};
+  detail::require_scales("unpack", scales, p.shape(), p.scheme().granularity());
+  return QuantizedTensor(
+      QuantizedTensor::Parts{p.scheme(), p.dtype(), p.shape(), std::move(codes), std::move(scales), {}});
 }
 
 }  // namespace bnq

@@ -68,17 +68,40 @@ void pack(const CodeMatrix<const std::int8_t>& codes, std::span<std::byte> data)
   });
 }
 
+/// Codes of the fields in the low two bits of eight bytes, the inverse of `fields_of`. The field 3 becomes 2, no code.
+std::uint64_t codes_of(std::uint64_t fields) {
+  constexpr std::uint64_t sign = 0x8080808080808080U;
+  constexpr std::uint64_t one = 0x0101010101010101U;
+  constexpr std::uint64_t field = 0x0303030303030303U;
+  return (((fields & field) | sign) - one) ^ sign;
+}
+
+/// The codes of bytes [first, last) of the layout; `quarter` codes lie between the four of a byte.
+void unpack_range(const std::byte* data, std::int64_t quarter, std::int64_t first, std::int64_t last,
+                  std::int8_t* codes) {
+  constexpr std::int64_t step = sizeof(std::uint64_t);
+  std::int64_t at = first;
+  for (; at + step <= last; at += step) {
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, data + at, sizeof bytes);
+    for (std::int64_t i = 0; i < rows_a_byte; ++i) {
+      const std::uint64_t eight = codes_of(bytes >> static_cast<unsigned>(2 * i));
+      std::memcpy(codes + i * quarter + at, &eight, sizeof eight);
+    }
+  }
+  for (; at < last; ++at) {
+    for (std::int64_t i = 0; i < rows_a_byte; ++i) {
+      const unsigned field = std::to_integer<unsigned>(data[at]) >> static_cast<unsigned>(2 * i) & 3U;
+      codes[i * quarter + at] = static_cast<std::int8_t>(static_cast<int>(field) - 1);
+    }
+  }
+}
+
 void unpack(std::span<const std::byte> data, const CodeMatrix<std::int8_t>& codes) {
   const std::int64_t byte_rows = codes.rows / rows_a_byte;
-  parallel_for(byte_rows, grain(codes.depth), [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t at = first * codes.depth; at < last * codes.depth; ++at) {
-      const auto byte = std::to_integer<unsigned>(data[static_cast<std::size_t>(at)]);
-      for (std::int64_t quarter = 0; quarter < rows_a_byte; ++quarter) {
-        const unsigned field = byte >> static_cast<unsigned>(2 * quarter) & 3U;
-        codes.codes[static_cast<std::size_t>(quarter * byte_rows * codes.depth + at)] =
-            static_cast<std::int8_t>(static_cast<int>(field) - 1);
-      }
-    }
+  const std::int64_t depth = codes.depth;
+  parallel_for(byte_rows, grain(depth), [&](std::int64_t first, std::int64_t last) {
+    unpack_range(data.data(), byte_rows * depth, first * depth, last * depth, codes.codes.data());
   });
 }
 

@@ -1,14 +1,17 @@
 #include "checkpoint/convert/conversion.h"
 #include "checkpoint/convert/gguf/gguf_output.h"
-#include "checkpoint/work.h"
+#include "checkpoint/convert/write_items.h"
 #include "core/fail.h"
 #include "io/metadata.h"
 #include "io/system_call.h"
 
 #include <bnq/checkpoint.h>
 
+#include <optional>
 #include <set>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace bnq {
 namespace detail {
@@ -37,47 +40,50 @@ void require_free_names(const Source& source, const std::vector<Entry>& entries)
 }
 
 /// An output file, and how each tensor lies in it.
-class SafetensorsOutput {
+class SafetensorsOutput final : public ItemWriter {
  public:
   explicit SafetensorsOutput(Conversion& conversion) : conversion_(conversion) {
     conversion.require_places();
+    std::vector<FileForm> forms;
     for (const Item& item : conversion.items) {
       if (item.scheme) {
-        forms_.push_back({item.out, *item.scheme, conversion.options().to, item.dtype, item.shape});
-        for (Entry& part : forms_.back().parts()) entries_.push_back(std::move(part));
+        forms.push_back(form_of(item));
+        for (Entry& part : forms.back().parts()) entries_.push_back(std::move(part));
       } else {
         entries_.push_back({.name = item.out, .dtype = item.dtype, .shape = item.shape, .nbytes = item.nbytes});
       }
     }
     require_free_names(conversion.source(), entries_);
-    metadata_ = metadata_of(conversion.source().metadata(), forms_, nullptr);
+    metadata_ = metadata_of(conversion.source().metadata(), forms, nullptr);
     conversion.result.file_bytes_out = safetensors::Writer::file_bytes(entries_, metadata_);
   }
 
-  void write(const std::filesystem::path& out) {
-    const ConvertOptions& options = conversion_.options();
+  void write_to(const std::filesystem::path& out) {
     using Replace = safetensors::Writer::Replace;
-    ProgressCounter counter(options.progress, conversion_.source().file_bytes(), ProgressCounter::Writes::yes);
-    safetensors::Writer writer(out, entries_, metadata_, options.replace ? Replace::yes : Replace::no);
-    auto form = forms_.begin();
-    for (const Item& item : conversion_.items) {
-      if (item.scheme) {
-        write_tensor(writer, *form++, conversion_.pack(item));
-      } else {
-        Tensor buffer(DType::u8, {0});
-        writer.write(item.out, conversion_.bytes_of(item, buffer));
-      }
-      conversion_.release(item);
-      counter.add(item.nbytes);
-    }
-    writer.finish();
+    writer_.emplace(out, entries_, metadata_, conversion_.options().replace ? Replace::yes : Replace::no);
+    write_items(conversion_, *this);
+    writer_->finish();
+  }
+
+  void write(const Item& item, const PackedTensor& packed) override {
+    FileForm form = form_of(item);
+    write_tensor(*writer_, form, packed);
+  }
+
+  void copy(const Item& item) override {
+    Tensor buffer(DType::u8, {0});
+    writer_->write(item.out, conversion_.bytes_of(item, buffer));
   }
 
  private:
+  [[nodiscard]] FileForm form_of(const Item& item) const {
+    return {item.out, *item.scheme, conversion_.options().to, item.dtype, item.shape};
+  }
+
   Conversion& conversion_;
-  std::vector<FileForm> forms_;
   std::vector<Entry> entries_;
   safetensors::Metadata metadata_;
+  std::optional<safetensors::Writer> writer_;
 };
 
 }  // namespace
@@ -93,7 +99,7 @@ ConvertResult convert_checkpoint(const std::filesystem::path& in, const std::fil
     detail::write_gguf(conversion, out);
   } else {
     if (conversion.source().gguf() != nullptr) detail::name_as_hugging_face(conversion);
-    detail::SafetensorsOutput(conversion).write(out);
+    detail::SafetensorsOutput(conversion).write_to(out);
   }
   return std::move(conversion.result);
 }

@@ -17,4 +17,10 @@ void Background::wait() {
   if (running_.valid()) running_.get();
 }
 
+bool Background::ended_within(std::chrono::milliseconds time) {
+  if (running_.valid() && running_.wait_for(time) == std::future_status::timeout) return false;
+  wait();  // runs the job where there was no thread for it
+  return true;
+}
+
 }  // namespace bnq::detail

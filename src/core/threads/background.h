@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <future>
 
@@ -19,6 +20,9 @@ class Background {
 
   /// Waits until nothing runs, and passes on what the last job threw.
   void wait();
+
+  /// The same, for so long at most: false when the job still runs.
+  bool ended_within(std::chrono::milliseconds time);
 
  private:
   std::future<void> running_;

@@ -3,7 +3,7 @@
 #include "checkpoint/convert/gguf/hf_model.h"
 #include "checkpoint/convert/gguf/name_items.h"
 #include "checkpoint/convert/gguf/tokenizer.h"
-#include "checkpoint/work.h"
+#include "checkpoint/convert/write_items.h"
 #include "core/elements.h"
 #include "core/fail.h"
 #include "io/gguf/writer.h"
@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -50,7 +51,7 @@ HfModel model_of(const Source& source) {
 }
 
 /// One GGUF file: metadata, and tensors in their order.
-class GgufOutput {
+class GgufOutput final : public ItemWriter {
  public:
   explicit GgufOutput(Conversion& conversion) : conversion_(conversion) {
     if (conversion.source().gguf() != nullptr) {
@@ -69,18 +70,27 @@ class GgufOutput {
     conversion.result.file_bytes_out = gguf::Writer::file_bytes(metadata_, entries_);
   }
 
-  void write(const std::filesystem::path& out) {
+  void write_to(const std::filesystem::path& out) {
     using Replace = gguf::Writer::Replace;
-    const ConvertOptions& options = conversion_.options();
-    ProgressCounter counter(options.progress, conversion_.source().file_bytes(), ProgressCounter::Writes::yes);
-    gguf::Writer writer(out, metadata_, entries_, options.replace ? Replace::yes : Replace::no);
-    for (const Item& item : conversion_.items) {
-      write_item(writer, item);
-      conversion_.release(item);
-      counter.add(item.nbytes);
+    const Replace replace = conversion_.options().replace ? Replace::yes : Replace::no;
+    writer_.emplace(out, metadata_, entries_, replace);
+    write_items(conversion_, *this);
+    if (!divisors_.empty()) writer_->write(rope_name, std::as_bytes(std::span(divisors_)));
+    writer_->finish();
+  }
+
+  void write(const Item& item, const PackedTensor& packed) override { writer_->write(item.out, packed.data()); }
+
+  void copy(const Item& item) override {
+    Tensor buffer(DType::u8, {0});
+    const auto bytes = conversion_.bytes_of(item, buffer);
+    if (!widens(item)) {
+      writer_->write(item.out, bytes);
+      return;
     }
-    if (!divisors_.empty()) writer.write(rope_name, std::as_bytes(std::span(divisors_)));
-    writer.finish();
+    Tensor wide(DType::f32, item.shape);
+    read_elements(TensorView(bytes.data(), item.dtype, item.shape), 0, wide.data<float>());
+    writer_->write(item.out, std::as_const(wide).bytes());
   }
 
  private:
@@ -138,33 +148,18 @@ class GgufOutput {
                                   .got = std::string(name(item.dtype))});
   }
 
-  void write_item(gguf::Writer& writer, const Item& item) {
-    if (item.scheme) {
-      writer.write(item.out, conversion_.pack(item).data());
-      return;
-    }
-    Tensor buffer(DType::u8, {0});
-    const auto bytes = conversion_.bytes_of(item, buffer);
-    if (!widens(item)) {
-      writer.write(item.out, bytes);
-      return;
-    }
-    Tensor wide(DType::f32, item.shape);
-    read_elements(TensorView(bytes.data(), item.dtype, item.shape), 0, wide.data<float>());
-    writer.write(item.out, std::as_const(wide).bytes());
-  }
-
   Conversion& conversion_;
   gguf::MetadataBuilder metadata_;
   std::vector<gguf::Entry> entries_;
   std::vector<float> divisors_;
+  std::optional<gguf::Writer> writer_;
 };
 
 }  // namespace
 
 void write_gguf(Conversion& conversion, const std::filesystem::path& out) {
   require_gguf_layout(out, conversion.options().to);
-  GgufOutput(conversion).write(out);
+  GgufOutput(conversion).write_to(out);
 }
 
 }  // namespace bnq::detail
