@@ -10,7 +10,7 @@ for folder in tests/fuzz/corpus/*/; do
   reader=$(basename "$folder")
   found=build/fuzz/corpus/$reader log=build/fuzz/$reader.log
   mkdir -p "$found"
-  if ! build/fuzz/tests/fuzz/fuzz_$reader -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=1024 \
+  if ! build/fuzz/tests/fuzz/fuzz_$reader -max_total_time="$seconds" -max_len=8192 -timeout=10 -rss_limit_mb=1024 \
     -print_final_stats=1 -artifact_prefix=build/fuzz/findings/ "$found" tests/fuzz/corpus/$reader >"$log" 2>&1; then
     tail -40 "$log"
     echo "fuzz: $reader has a finding" >&2
