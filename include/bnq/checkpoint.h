@@ -255,7 +255,7 @@ struct Verification {
 /// Recomputes every tensor of `quantized` from `original` and compares.
 /// Names, dtypes and shapes that do not fit are a result, not an error. Throws `invalid_argument` for a gate that is no
 /// number, `io`, or `bad_content` when a file is broken, a tensor to quantize holds NaN, or `original` itself holds
-/// tensors that bnq quantized.
+/// tensors that bnq quantized; `unsupported` for a GGUF file beside a model that is none, whose names are others.
 [[nodiscard]] BNQ_EXPORT Verification verify_checkpoint(const std::filesystem::path& original,
                                                         const std::filesystem::path& quantized, const Gates& gates,
                                                         const Progress& progress = {},

@@ -53,6 +53,18 @@ void require_floats(const Source& original) {
                                         .cure = "swap the two"});
 }
 
+/// GGUF has names of its own, and some rows in another order: compared as they lie, every tensor would be missing.
+void require_same_names(const Source& original, const Source& quantized) {
+  const bool is_gguf = quantized.gguf() != nullptr;
+  if (is_gguf == (original.gguf() != nullptr)) return;
+  const Source& file = is_gguf ? quantized : original;
+  detail::fail(ErrorKind::unsupported,
+               {.where = detail::text_of(file.path()),
+                .what = "a GGUF file has other names and row orders than the model it is compared with",
+                .need = "both in GGUF, or none",
+                .cure = "convert it first: `bnq convert FILE.gguf OUT.safetensors --to i8`"});
+}
+
 VerifiedTensor verify_quantized(const Source& original, const Entry& entry, const Source& quantized,
                                 const FileForm& form, bool is_foreign) {
   VerifiedTensor tensor{.name = entry.name, .scheme = form.scheme, .bytes_before = entry.nbytes};
@@ -87,6 +99,7 @@ Verification verify_checkpoint(const std::filesystem::path& original_path, const
   require_gates(gates);
   const Source original(original_path);
   const Source quantized(quantized_path);
+  require_same_names(original, quantized);
   require_floats(original);
   const detail::Contents contents = detail::contents_of(quantized, convention);
   detail::require_readable(quantized, contents);

@@ -65,6 +65,18 @@ def test_names_rows_and_values(architecture: str, tmp_path: Path) -> None:
         assert tensor.tensor_type.name == kind, name
 
 
+def test_it_is_verified_by_way_of_safetensors(tmp_path: Path) -> None:
+    """Beside a folder, whose names are others, it would look as if nothing of the model were in it."""
+    source = folder_of(tmp_path / "in", "LlamaForCausalLM")
+    bnq.convert(source, tmp_path / "out.gguf", "q8_0", strict=True)
+    with pytest.raises(bnq.UnsupportedError, match="other names.*bnq convert FILE.gguf OUT.safetensors --to i8"):
+        bnq.verify(source, tmp_path / "out.gguf")
+    bnq.convert(tmp_path / "out.gguf", tmp_path / "back.safetensors", "i8", strict=True)
+    verification = bnq.verify(source, tmp_path / "back.safetensors", min_sqnr_db=float("inf"))
+    assert verification.lossless
+    assert verification.gates_met
+
+
 @pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"])
 def test_transformers_computes_the_same(architecture: str, tmp_path: Path) -> None:
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 128}  # all that its reader takes of Qwen3
