@@ -76,6 +76,18 @@ def test_other_words_are_not_json(bnq: Run, tmp_path: Path, token: str) -> None:
     assert "is not JSON" in bnq("quantize", "in", "out", code=4).stderr
 
 
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_a_word_is_no_key(bnq: Run, tmp_path: Path, word: str) -> None:
+    """Python's own JSON stops there too."""
+    write_folder(tmp_path / "in", f'{{"a": {word}, {word} : 1}}')
+    assert "is not JSON" in bnq("quantize", "in", "out", code=4).stderr
+
+
+def test_a_byte_order_mark_is_refused(bnq: Run, tmp_path: Path) -> None:
+    write_folder(tmp_path / "in", '\ufeff{"architectures": ["LlamaForCausalLM"]}')
+    assert "byte 0: is not JSON (got a byte order mark)" in bnq("quantize", "in", "out", code=4).stderr
+
+
 def test_a_count_is_never_made_of_nan(bnq: Run, tmp_path: Path) -> None:
     quantization = '{"quant_method": "compressed-tensors", "config_groups": {"g": {"weights": {"num_bits": NaN}}}}'
     write_folder(tmp_path / "in", f'{{"quantization_config": {quantization}}}')

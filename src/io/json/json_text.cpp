@@ -54,6 +54,12 @@ std::vector<Member> members_of(std::string_view text) {
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
+/// Only a string is a key: a word in its place stays, and makes the text no JSON.
+bool is_before_colon(std::string_view rest) {
+  while (!rest.empty() && is_space(rest.front())) rest.remove_prefix(1);
+  return rest.starts_with(':');
+}
+
 }  // namespace
 
 std::string without_non_finite(std::string_view text) {
@@ -66,7 +72,7 @@ std::string without_non_finite(std::string_view text) {
     }
     std::size_t step = 1;
     for (const std::string_view word : words) {
-      if (!text.substr(at).starts_with(word)) continue;
+      if (!text.substr(at).starts_with(word) || is_before_colon(text.substr(at + word.size()))) continue;
       changed.replace(at, word.size(), "\"\"" + std::string(word.size() - 2, ' '));
       step = word.size();
       break;

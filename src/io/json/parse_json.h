@@ -55,6 +55,9 @@ class JsonLook {
 /// keys, or a key that stands twice in one object, of which every reader takes another.
 template <typename Json>
 [[nodiscard]] Json parse_json(const std::string& where, std::string_view text, const JsonLimits& limits) {
+  if (text.starts_with("\xEF\xBB\xBF")) {  // the library skips it, Python's stops there
+    fail(ErrorKind::bad_content, {.where = where + ", byte 0", .what = "is not JSON", .got = "a byte order mark"});
+  }
   if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos) {  // the library would stop there
     fail(ErrorKind::bad_content,
          {.where = where + ", byte " + std::to_string(zero), .what = "is not JSON", .got = "a byte of zero"});
