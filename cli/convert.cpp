@@ -5,6 +5,7 @@
 #include <bnq/checkpoint.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ struct Arguments {
   std::string in;
   std::string out;
   std::string to;
+  std::string target;
   std::string scales;
   std::vector<std::string> gguf_types;
   std::string pre_tokenizer;
@@ -30,7 +32,8 @@ std::string scales_text(const ConvertResult& result) {
 }
 
 std::string as_text(const ConvertResult& result, const Arguments& arguments) {
-  Facts lines{{"converted", count(static_cast<std::uint64_t>(result.tensors), "tensor") + " to " + arguments.to}};
+  Facts lines{{"converted", count(static_cast<std::uint64_t>(result.tensors), "tensor") + " to " +
+                                std::string(result.layout->name())}};
   if (result.ternary_floats > 0) {
     lines.emplace_back("of these", count(static_cast<std::uint64_t>(result.ternary_floats), "float tensor") +
                                        " of -a, 0, +a alone, exactly");
@@ -39,16 +42,20 @@ std::string as_text(const ConvertResult& result, const Arguments& arguments) {
   lines.emplace_back("scales", scales_text(result));
   lines.emplace_back("file", change(result.file_bytes_in, result.file_bytes_out));
   lines.emplace_back("written", printable(arguments.out));
+  if (!arguments.target.empty()) lines.emplace_back("runs in", arguments.target);
+  for (const std::string& note : result.notes) lines.emplace_back("differs", note);
   return facts(lines);
 }
 
 Outcome run(const Arguments& arguments) {
-  const Layout to = Layout::parse(arguments.to);
+  const auto to = arguments.to.empty() ? std::nullopt : std::optional(Layout::parse(arguments.to));
+  const auto target = arguments.target.empty() ? std::nullopt : std::optional(Target::parse(arguments.target));
   ConvertResult result;
   {
     ProgressBar bar = arguments.run.start("converting");
     result = convert_checkpoint(arguments.in, arguments.out,
                                 {.to = to,
+                                 .target = target,
                                  .strict = arguments.strict,
                                  .replace = arguments.force,
                                  .convention = parse_scale_convention(arguments.scales),
@@ -72,7 +79,9 @@ Verb add_convert(CLI::App& bnq) {
   verb->add_option("OUT", arguments->out, "The file to write: GGUF where it ends in .gguf, else safetensors")
       ->required()
       ->option_text(" ");
-  verb->add_option("--to", arguments->to, "The layout; all by `bnq --help`")->required()->type_name("LAYOUT");
+  verb->add_option("--to", arguments->to, "The layout; all by `bnq --help`")->type_name("LAYOUT");
+  verb->add_option("--target", arguments->target, "Or the program that is to read it, whose layout is taken")
+      ->type_name("TARGET");
   verb->add_flag("--strict", arguments->strict, "An error when the layout would round a scale");
   verb->add_flag("--force", arguments->force, "Replace OUT if it exists");
   add_scales(*verb, arguments->scales);
@@ -86,7 +95,8 @@ Verb add_convert(CLI::App& bnq) {
       "Nothing is quantized: float tensors are copied, but for matrices that hold -a, 0, +a alone, which become\n"
       "exact codes.\n\n"
       "Example:\n  bnq convert small.safetensors other.safetensors --to i32_ct\n"
-      "  bnq convert bitnet-folder model.gguf --to tq2_0");
+      "  bnq convert bitnet-folder model.gguf --to tq2_0\n"
+      "  bnq convert bitnet-folder model.gguf --target llama.cpp");
   return {verb, [arguments] { return run(*arguments); }};
 }
 

@@ -4,6 +4,7 @@
 #include <bnq/error.h>
 #include <bnq/layout.h>
 #include <bnq/scheme.h>
+#include <bnq/target.h>
 
 #include <memory>
 #include <string>
@@ -26,6 +27,13 @@ std::string layouts() {
   Table table({{"", left}, {"", left}});
   for (const Layout& layout : Layout::all())
     table.add({"  " + std::string(layout.name()), std::string(layout.about())});
+  return table.text();
+}
+
+std::string targets() {
+  Table table({{"", left}, {"", left}});
+  for (const Target& target : Target::all())
+    table.add({"  " + std::string(target.name()), std::string(target.about())});
   return table.text();
 }
 
@@ -55,7 +63,7 @@ std::string help_footer() {
          "  the elements that share a scale: 4:group(128), ternary:row.\n\n"
          "Layouts, how codes lie in a file; bnq takes the first that holds the tensor, those behind i8 when they are "
          "named:\n" +
-         layouts() + examples;
+         layouts() + "\nTargets, the program that is to run the model, for --target:\n" + targets() + examples;
 }
 
 std::string help_of(const CLI::App& app) {

@@ -77,6 +77,35 @@ Plan carry_out(const Arguments& arguments, QuantizeOptions options) {
   return quantize_checkpoint(arguments.in, arguments.out, options);
 }
 
+/// What the target is, and what it does otherwise.
+Facts target_facts(const Plan& plan) {
+  if (plan.target.empty()) return {};
+  const std::string layout = plan.target_layout ? ", in layout " + std::string(plan.target_layout->name()) : "";
+  Facts lines{{"runs in", plan.target + layout}};
+  for (const std::string& note : plan.notes) lines.emplace_back("differs", note);
+  return lines;
+}
+
+/// What is left to do for it.
+Facts steps_for_target(const Plan& plan, const std::string& out) {
+  if (plan.target.empty()) return {};
+  switch (Target::parse(plan.target).reads()) {
+    case Target::Reads::gguf:
+      return {{"then", "`bnq convert " + printable(out) + " model.gguf --target " + plan.target + "`"}};
+    case Target::Reads::operands:
+      return {{"then", "bnq.load and bnq.pack in Python make what an operator of your graph takes"}};
+    case Target::Reads::folder:
+      break;
+  }
+  return {};
+}
+
+Facts joined(const std::vector<Facts>& parts) {
+  Facts all;
+  for (const Facts& part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
 Outcome run(const CLI::App& verb, const Arguments& arguments) {
   QuantizeOptions options = arguments.options;
   options.rules = rules_of(verb, arguments);
@@ -84,11 +113,13 @@ Outcome run(const CLI::App& verb, const Arguments& arguments) {
   const Plan plan = carry_out(arguments, options);
   for (const std::string& warning : plan.warnings) warn(warning);
   if (arguments.run.json) return {to_json(plan) + "\n"};
+  const Facts target = target_facts(plan);
+  const Facts steps = steps_for_target(plan, arguments.out.empty() ? "OUT" : arguments.out);
   if (arguments.dry_run) {
-    return {plan_table(plan) + "\n" + plan_totals(plan, {{"dry run", "nothing was written"}})};
+    return {plan_table(plan) + "\n" + plan_totals(plan, joined({target, {{"dry run", "nothing was written"}}, steps}))};
   }
-  return {
-      plan_totals(plan, {{"written", printable(arguments.out)}, {"next", "`bnq verify IN OUT` measures the loss"}})};
+  const Facts done{{"written", printable(arguments.out)}, {"next", "`bnq verify IN OUT` measures the loss"}};
+  return {plan_totals(plan, joined({target, done, steps}))};
 }
 
 /// An option that takes one value each time it is given.
@@ -102,6 +133,8 @@ void add_choices(CLI::App& verb, Arguments& arguments) {
       ->type_name("SCHEME");
   verb.add_option("--embeddings", options.embeddings, "Also quantize embedding tables")->type_name("SCHEME");
   verb.add_option("--head", options.head, "Also quantize lm_head")->type_name("SCHEME");
+  verb.add_option("--target", options.target, "The program that is to run it: what it cannot is refused")
+      ->type_name("TARGET");
   verb.add_option("--plan", options.plan, "A saved plan, which decides for every tensor")->type_name("FILE");
   verb.add_option("--plan-out", options.plan_out, "Write the plan to this file, also with --dry-run")
       ->type_name("FILE");
@@ -150,6 +183,7 @@ Verb add_quantize(CLI::App& bnq) {
       "Examples:\n"
       "  bnq quantize model.safetensors small.safetensors --scheme 8 --embeddings 8\n"
       "  bnq quantize Llama-3.2-1B Llama-3.2-1B-int8 --scheme 8 --strict\n"
+      "  bnq quantize Llama-3.2-1B Llama-3.2-1B-int8 --target vllm\n"
       "  bnq quantize model.safetensors small.safetensors --scheme 4 --keep '*.0.*' --rule '*.value.weight=8'\n"
       "  bnq quantize model.safetensors --scheme ternary --dry-run");
   return {verb, [verb, arguments] { return run(*verb, *arguments); }};

@@ -19,11 +19,28 @@ Scheme scheme_of(double precision, const std::optional<Granularity>& granularity
 
 }  // namespace
 
-BitNetQuantizer::BitNetQuantizer(double precision, std::optional<Granularity> granularity)
-    : scheme_(scheme_of(precision, granularity)) {}
+BitNetQuantizer::BitNetQuantizer(double precision, std::optional<Granularity> granularity, std::optional<Target> target)
+    : BitNetQuantizer(scheme_of(precision, granularity), target) {}
+
+BitNetQuantizer::BitNetQuantizer(Scheme scheme, std::optional<Target> target) : scheme_(scheme), target_(target) {
+  if (target_) target_->require("BitNetQuantizer", scheme_);
+}
+
+QuantizedTensor BitNetQuantizer::quantize_weights(const TensorView& weight) const {
+  if (target_) target_->require("quantize_weights", scheme_, weight.shape());
+  return quantize(weight, scheme_);
+}
+
+PackedTensor BitNetQuantizer::pack(const QuantizedTensor& q) const {
+  if (!target_) return bnq::pack(q);
+  target_->require("pack", q.scheme(), q.shape());
+  return bnq::pack(q, *target_->layout(q.scheme(), q.shape()));
+}
 
 std::string BitNetQuantizer::to_string() const {
-  return "BitNetQuantizer(weights=" + scheme_.to_string() + ", activations=" + Scheme::activations().to_string() + ")";
+  const std::string target = target_ ? ", target=" + std::string(target_->name()) : "";
+  return "BitNetQuantizer(weights=" + scheme_.to_string() + ", activations=" + Scheme::activations().to_string() +
+         target + ")";
 }
 
 }  // namespace bnq

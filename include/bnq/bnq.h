@@ -14,6 +14,7 @@
 #include <bnq/roofs.h>
 #include <bnq/safetensors.h>
 #include <bnq/scheme.h>
+#include <bnq/target.h>
 #include <bnq/tensor.h>
 #include <bnq/tensor_file.h>
 #include <bnq/threads.h>

@@ -5,6 +5,7 @@
 #include <bnq/layout.h>
 #include <bnq/report.h>
 #include <bnq/scheme.h>
+#include <bnq/target.h>
 #include <bnq/tensor.h>
 #include <bnq/tensor_file.h>
 
@@ -45,6 +46,7 @@ struct QuantizeOptions {
   std::vector<Rule> rules = {};         ///< the last that matches wins
   std::string embeddings = {};          ///< scheme for 2-d *.weight tensors of embedding tables; empty: keep
   std::string head = {};                ///< scheme for lm_head; empty: keep
+  std::string target = {};              ///< the program that is to run the result: it is held against it; empty: none
   std::filesystem::path plan = {};      ///< a saved plan, which decides for every tensor; then no other choice is given
   std::filesystem::path plan_out = {};  ///< write the plan here, as JSON, before any work
   bool strict = false;   ///< errors, not warnings: a rule without a hit, a folder that no client loads, a layer
@@ -107,9 +109,12 @@ struct PlannedFile {
 };
 
 struct Plan {
-  std::vector<PlannedTensor> tensors = {};  ///< in the order of the input's bytes
-  std::vector<PlannedFile> files = {};      ///< of an output folder; empty for a file
-  std::string client = {};                  ///< of a folder: the form that plain transformers loads; empty: bnq only
+  std::vector<PlannedTensor> tensors = {};   ///< in the order of the input's bytes
+  std::vector<PlannedFile> files = {};       ///< of an output folder; empty for a file
+  std::string target = {};                   ///< the program that it was held against; empty: none
+  std::optional<Layout> target_layout = {};  ///< of a target that reads GGUF: the layout that `convert` will choose
+  std::vector<std::string> notes = {};       ///< what the target does otherwise than bnq
+  std::string client = {};                   ///< of a folder: the form that plain transformers loads; empty: bnq only
   std::vector<RuleHits> rules = {};
   std::vector<std::string> warnings = {};
   std::uint64_t file_bytes_in = 0;
@@ -129,9 +134,9 @@ struct Plan {
 /// replace one it must be bnq's.
 ///
 /// A rule may quantize any float tensor. Integers and f64 are copied; a rule that hits nothing else is an error.
-/// Throws `invalid_argument` (unknown scheme; in and out are the same file, also through links; a rule that hits only
-/// integer or f64 tensors; strict), `bad_content` (broken file, NaN or infinity, already packed), `exists`, `io`,
-/// `interrupted`.
+/// Throws `invalid_argument` (unknown scheme or target; in and out are the same file, also through links; a rule that
+/// hits only integer or f64 tensors; strict), `unsupported` (before any work, what the target cannot load or compute),
+/// `bad_content` (broken file, NaN or infinity, already packed), `exists`, `io`, `interrupted`.
 BNQ_EXPORT Plan quantize_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
                                     const QuantizeOptions& options);
 
@@ -157,9 +162,10 @@ BNQ_EXPORT DequantizeResult dequantize_checkpoint(const std::filesystem::path& i
                                                   const DequantizeOptions& options = {});
 
 struct ConvertOptions {
-  Layout to;             ///< of every low-bit tensor of the output
-  bool strict = false;   ///< a scale that the layout would round is an error
-  bool replace = false;  ///< overwrite an existing output
+  std::optional<Layout> to = {};      ///< of every low-bit tensor of the output; or else
+  std::optional<Target> target = {};  ///< the program that is to read it, whose best layout that holds all is taken
+  bool strict = false;                ///< a scale that the layout would round is an error
+  bool replace = false;               ///< overwrite an existing output
   ScaleConvention convention = ScaleConvention::as_stated;
   std::vector<std::string> gguf_types = {};  ///< as for `load`
   bool keep_names = false;                   ///< of a GGUF file: tensors keep their names, and rows their order
@@ -173,7 +179,9 @@ struct ConvertResult {
   std::int64_t copied = 0;          ///< plain tensors
   double scale_error =
       0;  ///< largest |stored - scale| / scale, as `PackedTensor::scale_error`; 0: every scale is exact
-  std::string worst_name = {};  ///< whose it is
+  std::string worst_name = {};          ///< whose it is
+  std::optional<Layout> layout = {};    ///< the new layout
+  std::vector<std::string> notes = {};  ///< what the target does otherwise than bnq
   std::vector<std::string> warnings = {};
   std::uint64_t file_bytes_in = 0;
   std::uint64_t file_bytes_out = 0;
@@ -185,9 +193,10 @@ struct ConvertResult {
 /// of a GGUF file has the names and rows of Hugging Face. It quantizes nothing: of float tensors only those matrices
 /// become codes that hold -a, 0, +a alone, and so lose nothing.
 ///
-/// Throws `unsupported` before any work for a layout that such a file has no place for, what GGUF cannot express, or
-/// naming the first tensor that the layout cannot hold; with `strict` naming the first tensor whose scale it would
-/// round. `bad_content` when nothing is low-bit; else as `dequantize_checkpoint` does.
+/// Throws `invalid_argument` unless one of `to` and `target` is given; `unsupported` before any work for a layout that
+/// such a file has no place for, a target that reads no such file, what GGUF cannot express, or naming the first tensor
+/// that the layout, or one layout of the target, cannot hold; with `strict` naming the first tensor whose scale it
+/// would round. `bad_content` when nothing is low-bit; else as `dequantize_checkpoint` does.
 BNQ_EXPORT ConvertResult convert_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
                                             const ConvertOptions& options);
 

@@ -44,6 +44,7 @@ from .quantized_tensor import QuantizedTensor, dequantize, quantize, quantize_ac
 from .quantizer import BitNetQuantizer
 from .report import Report, report
 from .scheme import Scheme, schemes
+from .target import Target, targets
 
 __version__ = _version()
 
@@ -72,6 +73,7 @@ __all__ = [
     "Roofs",
     "RuleHits",
     "Scheme",
+    "Target",
     "UnsupportedError",
     "Verification",
     "VerifiedTensor",
@@ -94,6 +96,7 @@ __all__ = [
     "save",
     "schemes",
     "set_num_threads",
+    "targets",
     "unpack",
     "verify",
 ]

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from . import _core
 from ._arrays import Array, is_array
-from .arguments import shown
+from .arguments import shape_of, shown
 from .errors import InvalidArgumentError
-from .layout import PackedTensor, unpack
+from .layout import PackedTensor, pack, unpack
 from .quantized_tensor import QuantizedTensor, quantize_activations, quantize_as
 from .scheme import Scheme, SchemeLike, precision_scheme, warn_of
+from .target import Target
 
 __all__ = ["BitNetQuantizer"]
 
@@ -30,19 +32,28 @@ class BitNetQuantizer:
         granularity: which weights share a scale: ``"tensor"``, ``"row"`` or ``"group(n)"``; the scheme's default when
             left out.
         scheme: a scheme's name or a :class:`bnq.Scheme`, in place of `precision`; giving both is an error.
+        target: the program that is to run the result, a name or a :class:`bnq.Target`: nothing is made that it cannot
+            load or compute.
 
     Raises:
-        InvalidArgumentError: no such precision, granularity or scheme, and the message lists what is allowed; both
-            `precision` and `scheme`; the scheme of activations.
+        InvalidArgumentError: no such precision, granularity, scheme or target, and the message lists what is allowed;
+            both `precision` and `scheme`; the scheme of activations.
+        UnsupportedError: the target takes no such weights, whatever their shape.
 
     Precision 2 warns: it is worse than ternary in the same bits.
     """
 
-    __slots__ = ("_scheme",)
+    __slots__ = ("_scheme", "_target")
     _scheme: Scheme
+    _target: Target | None
 
     def __init__(
-        self, precision: float = _DEFAULT, *, granularity: str | None = None, scheme: SchemeLike | None = None
+        self,
+        precision: float = _DEFAULT,
+        *,
+        granularity: str | None = None,
+        scheme: SchemeLike | None = None,
+        target: str | Target | None = None,
     ) -> None:
         if scheme is None:
             chosen = precision_scheme(precision)
@@ -59,12 +70,20 @@ class BitNetQuantizer:
                     f"BitNetQuantizer: {self._scheme.rule} is for activations (got {shown(scheme)}, need a scheme of "
                     "weights); leave it out: quantize_activations uses it always"
                 )
+        self._target = None if target is None else Target(target)
+        if self._target is not None:
+            self._target._handle.require("BitNetQuantizer", self._scheme._handle, None)
         warn_of(self._scheme, stacklevel=2)
 
     @property
     def scheme(self) -> Scheme:
         """What is done to weights."""
         return self._scheme
+
+    @property
+    def target(self) -> Target | None:
+        """The program that is to run the result; None: nobody in particular."""
+        return self._target
 
     def quantize_weights(self, weight: Any) -> QuantizedTensor:
         """Codes and scales of a tensor, or of a layer's ``weight``.
@@ -73,13 +92,28 @@ class BitNetQuantizer:
             weight: a tensor (numpy, torch, or another array; also a Parameter that wants gradients), or anything with
                 ``.weight``. Neither is changed.
 
-        Raises what :func:`bnq.quantize` does.
+        Raises what :func:`bnq.quantize` does, and UnsupportedError for a tensor that the target does not take.
         """
-        return quantize_as(_weight_of(weight), self._scheme, "quantize_weights")
+        values = _weight_of(weight)
+        if self._target is not None:
+            shape = shape_of(values.shape, "quantize_weights")
+            self._target._handle.require("quantize_weights", self._scheme._handle, shape)
+        return quantize_as(values, self._scheme, "quantize_weights")
 
     def quantize_activations(self, x: Array) -> QuantizedTensor:
         """int8 codes and one scale a token, which is everything along the last axis. The same for every precision."""
         return quantize_activations(x)
+
+    def pack(self, q: QuantizedTensor) -> PackedTensor:
+        """Codes to bytes, in the layout that the target takes; without one, as :func:`bnq.pack` chooses.
+
+        Raises:
+            UnsupportedError: the target does not take it, or its layout cannot hold one of its scales.
+        """
+        if self._target is None or not isinstance(q, QuantizedTensor):
+            return pack(q)
+        self._target._handle.require("pack", q.scheme._handle, q.shape)
+        return pack(q, self._target.layout(q.scheme, q.shape))
 
     def dequantize(self, q: QuantizedTensor | PackedTensor) -> Array:
         """code * scale, in the framework, device, dtype and shape of what was quantized."""
@@ -88,13 +122,15 @@ class BitNetQuantizer:
         return (unpack(q) if isinstance(q, PackedTensor) else q).dequantize()
 
     def __repr__(self) -> str:
-        return self._scheme._handle.quantizer_text
+        return _core.quantizer_text(self._scheme._handle, None if self._target is None else self._target._handle)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, BitNetQuantizer) and self._scheme == other._scheme
+        if not isinstance(other, BitNetQuantizer):
+            return False
+        return self._scheme == other._scheme and self._target == other._target
 
     def __hash__(self) -> int:
-        return hash(self._scheme)
+        return hash((self._scheme, self._target))
 
 
 def _weight_of(weight: Any) -> Any:

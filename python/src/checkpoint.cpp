@@ -34,6 +34,9 @@ void bind_plan(nb::module_& m) {
   nb::class_<Plan>(m, "Plan")
       .def_ro("tensors", &Plan::tensors)
       .def_ro("files", &Plan::files)
+      .def_ro("target", &Plan::target)
+      .def_ro("target_layout", &Plan::target_layout)
+      .def_ro("notes", &Plan::notes)
       .def_ro("client", &Plan::client)
       .def_ro("rules", &Plan::rules)
       .def_ro("warnings", &Plan::warnings)
@@ -79,10 +82,11 @@ void bind_convert(nb::module_& m) {
   nb::class_<ConvertOptions>(m, "ConvertOptions")
       .def(
           "__init__",
-          [](ConvertOptions* self, const Layout& to, const std::string& scales) {
-            new (self) ConvertOptions{.to = to, .convention = parse_scale_convention(scales)};
+          [](ConvertOptions* self, const std::optional<Layout>& to, const std::optional<Target>& target,
+             const std::string& scales) {
+            new (self) ConvertOptions{.to = to, .target = target, .convention = parse_scale_convention(scales)};
           },
-          nb::arg("to"), nb::arg("scales"))
+          nb::arg("to").none(), nb::arg("target").none(), nb::arg("scales"))
       .def_rw("strict", &ConvertOptions::strict)
       .def_rw("gguf_types", &ConvertOptions::gguf_types)
       .def_rw("keep_names", &ConvertOptions::keep_names)
@@ -94,6 +98,8 @@ void bind_convert(nb::module_& m) {
       .def_ro("copied", &ConvertResult::copied)
       .def_ro("scale_error", &ConvertResult::scale_error)
       .def_ro("worst_name", &ConvertResult::worst_name)
+      .def_ro("layout", &ConvertResult::layout)
+      .def_ro("notes", &ConvertResult::notes)
       .def_ro("warnings", &ConvertResult::warnings)
       .def_ro("file_bytes_in", &ConvertResult::file_bytes_in)
       .def_ro("file_bytes_out", &ConvertResult::file_bytes_out);
@@ -114,6 +120,7 @@ void bind_options(nb::module_& m) {
       .def_rw("scheme", &QuantizeOptions::scheme)
       .def_rw("embeddings", &QuantizeOptions::embeddings)
       .def_rw("head", &QuantizeOptions::head)
+      .def_rw("target", &QuantizeOptions::target)
       .def_rw("shard_bytes", &QuantizeOptions::shard_bytes)
       .def_rw("resume", &QuantizeOptions::resume)
       .def_prop_rw(

@@ -1,5 +1,6 @@
 #include "bindings.h"
 
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -72,6 +73,32 @@ void bind_packed_tensor(nb::module_& m) {
           nb::arg("writable"));
 }
 
+void bind_target(nb::module_& m) {
+  nb::class_<Target>(m, "Target")
+      .def_static("parse", &Target::parse, nb::arg("name"))
+      .def_static("all", &Target::all)
+      .def_prop_ro("name", &Target::name)
+      .def_prop_ro("about", &Target::about)
+      .def_prop_ro("schemes", &Target::schemes)
+      .def("refusal", nb::overload_cast<const Scheme&>(&Target::refusal, nb::const_), nb::arg("scheme"))
+      .def("refusal", nb::overload_cast<const Scheme&, const Shape&>(&Target::refusal, nb::const_), nb::arg("scheme"),
+           nb::arg("shape"))
+      .def(
+          "require",
+          [](const Target& t, const std::string& where, const Scheme& scheme, const std::optional<Shape>& shape) {
+            shape ? t.require(where, scheme, *shape) : t.require(where, scheme);
+          },
+          nb::arg("where"), nb::arg("scheme"), nb::arg("shape").none())
+      .def("layout", &Target::layout, nb::arg("scheme"), nb::arg("shape"))
+      .def("differences", &Target::differences, nb::arg("scheme"));
+  m.def(
+      "quantizer_text",
+      [](const Scheme& scheme, const Target* target) {
+        return BitNetQuantizer(scheme, target ? std::optional(*target) : std::nullopt).to_string();
+      },
+      nb::arg("scheme"), nb::arg("target").none());
+}
+
 }  // namespace
 
 void bind_layout(nb::module_& m) {
@@ -91,6 +118,7 @@ void bind_layout(nb::module_& m) {
           nb::arg("scheme"), nb::arg("shape"))
       .def("refusal", &Layout::refusal, nb::arg("scheme"), nb::arg("shape"));
   bind_packed_tensor(m);
+  bind_target(m);
   m.def(
       "pack", [](const QuantizedTensor& q, const Layout* layout) { return layout ? pack(q, *layout) : pack(q); },
       ReleaseGil(), nb::arg("q"), nb::arg("layout").none());

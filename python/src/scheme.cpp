@@ -27,8 +27,7 @@ void bind_scheme(nb::module_& m) {
       .def(
           "scales_shape",
           [](const Scheme& s, const Shape& shape) { return shape_tuple(scales_shape(shape, s.granularity())); },
-          nb::arg("shape"))
-      .def_prop_ro("quantizer_text", [](const Scheme& s) { return BitNetQuantizer(s).to_string(); });
+          nb::arg("shape"));
 }
 
 }  // namespace bnq::python

@@ -94,6 +94,9 @@ std::string to_json(const Plan& plan) {
   return text_of({{"schema", "bnq.plan/1"},
                   {"tensors", list_of(plan.tensors)},
                   {"files", list_of(plan.files)},
+                  {"target", plan.target},
+                  {"target_layout", text_or_null(plan.target_layout)},
+                  {"notes", plan.notes},
                   {"client", plan.client},
                   {"rules", list_of(plan.rules)},
                   {"warnings", plan.warnings},
@@ -108,6 +111,8 @@ std::string to_json(const ConvertResult& r) {
                   {"copied", r.copied},
                   {"scale_error", number(r.scale_error)},
                   {"worst_name", r.worst_name},
+                  {"layout", text_or_null(r.layout)},
+                  {"notes", r.notes},
                   {"warnings", r.warnings},
                   {"file_bytes_in", r.file_bytes_in},
                   {"file_bytes_out", r.file_bytes_out}});

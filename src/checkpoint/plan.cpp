@@ -2,6 +2,7 @@
 #include "checkpoint/contents.h"
 #include "checkpoint/rules/rules.h"
 #include "checkpoint/rules/saved_plan.h"
+#include "checkpoint/target/plan_target.h"
 #include "checkpoint/work.h"
 #include "core/fail.h"
 #include "io/output_file.h"
@@ -54,11 +55,12 @@ std::vector<ModelTensor> model_tensors(const Plan& plan) {
   return tensors;
 }
 
-/// Which client loads the folder, and what config.json says for it.
-void choose_client(Work& work, const ModelConfig& config, const FolderArchitecture& architecture) {
+/// Which client loads the folder, and what config.json says for it; returns why plain transformers does not. Where a
+/// target is named, that is its matter.
+std::string choose_client(Work& work, const ModelConfig& config, const FolderArchitecture& architecture) {
   const ClientForm client = client_form(config, architecture, model_tensors(work.plan));
   work.plan.client = client.name;
-  if (!client.why_bnq_only.empty()) {
+  if (!client.why_bnq_only.empty() && work.options.target.empty()) {
     const std::string what = "only bnq will read this folder, not transformers: " + client.why_bnq_only;
     if (work.options.strict) fail(ErrorKind::invalid_argument, {.where = text_of(work.source.path()), .what = what});
     work.plan.warnings.push_back(what);
@@ -72,8 +74,10 @@ void choose_client(Work& work, const ModelConfig& config, const FolderArchitectu
     if (form) form->has_inverse_scale = client.inverse_scales;
   }
   const std::string& text = work.source.folder()->config;
-  if (text.empty()) return;
-  work.config = client.quantization_config.empty() ? text : with_quantization(text, client.quantization_config);
+  if (!text.empty()) {
+    work.config = client.quantization_config.empty() ? text : with_quantization(text, client.quantization_config);
+  }
+  return client.why_bnq_only;
 }
 
 /// Names are to blame only where no rule is.
@@ -140,6 +144,7 @@ void add_warnings(Plan& plan, const Rules& rules, bool strict) {
 
 Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) {
   Rules rules(options);  // what the user got wrong is said before a file is opened
+  const auto target = options.target.empty() ? std::nullopt : std::optional(Target::parse(options.target));
   std::optional<SavedPlan> saved;
   if (!options.plan.empty()) saved.emplace(options.plan);
   Work work{.source = Source(in), .options = options};
@@ -155,14 +160,16 @@ Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) 
   for (const Entry& entry : work.source.tensors()) {
     Decision decision = saved ? saved->decide(entry.name, entry.dtype, entry.shape)
                               : rules.decide({entry.name, entry.dtype, entry.shape.size()}, architecture);
-    if (architecture != nullptr && role_of(*architecture, entry.name) != Role::other) {
+    if (!target && architecture != nullptr && role_of(*architecture, entry.name) != Role::other) {
       keep_refused(work, decision, entry);
     }
     add_tensor(work, entry, decision);
   }
   rules.require_followed();
   if (saved) saved->require_followed();
-  if (work.source.folder()) choose_client(work, config, folder_architecture);
+  std::string why_bnq_only;
+  if (work.source.folder()) why_bnq_only = choose_client(work, config, folder_architecture);
+  if (target) require_target(work, *target, folder_architecture, why_bnq_only);
   work.plan.rules = rules.hits();
   add_warnings(work.plan, rules, options.strict);
   place_output(work);

@@ -41,7 +41,7 @@ def test_bytes_are_the_same(bnq, ternary, monkeypatch, threads, isa):
 @pytest.mark.parametrize(
     "case",
     [
-        (["floats", "out"], 2, "--to is required"),
+        (["floats", "out"], 2, "neither a layout nor a target is given (need one of them (--to, --target))"),
         (["floats", "out", "--to", "int8"], 2, "layout: unknown (got 'int8'"),
         (["floats", "out", "--to", "tq2_0"], 2, "no place for this layout (got tq2_0, need one of"),
         (["floats", "floats", "--to", "i8"], 2, "one file"),

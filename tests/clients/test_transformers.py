@@ -30,7 +30,9 @@ def input_ids() -> torch.Tensor:
 @pytest.mark.parametrize(("architecture", "changed"), CASES, ids=IDS)
 def test_loads_and_every_layer_agrees(architecture: str, changed: dict[str, Any], scheme: str, tmp_path: Path) -> None:
     make_model(architecture, **changed).save_pretrained(tmp_path / "in")
-    run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--scheme", scheme, "--strict")
+    run_bnq(
+        "quantize", tmp_path / "in", tmp_path / "out", *("--scheme", scheme, "--strict"), *("--target", "transformers")
+    )
     model = load(tmp_path / "out", architecture)
     tensors = stored(tmp_path / "out")
     assert len(quantized_modules(tensors)) >= 12, "two blocks of six linear layers at least"

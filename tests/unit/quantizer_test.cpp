@@ -37,6 +37,26 @@ TEST(BitNetQuantizer, IsTheFrontDoor) {
   EXPECT_TRUE(same_bytes(quantizer.dequantize(q).bytes(), dequantize(q).bytes()));
 }
 
+TEST(BitNetQuantizer, MakesOnlyWhatItsTargetTakes) {
+  const BitNetQuantizer quantizer(1.58, {}, Target::parse("llama.cpp"));
+  EXPECT_EQ(quantizer.to_string(),
+            "BitNetQuantizer(weights=ternary-absmean:tensor, activations=int8-token:row, target=llama.cpp)");
+  EXPECT_EQ(quantizer.target(), Target::parse("llama.cpp"));
+  EXPECT_EQ(BitNetQuantizer().target(), std::nullopt);
+  const Tensor deep(DType::f32, {2, 256});
+  const Tensor odd(DType::f32, {2, 100});
+  const QuantizedTensor q = quantizer.quantize_weights(deep.view());
+  EXPECT_EQ(quantizer.pack(q).layout(), Layout::parse("tq2_0"));
+  EXPECT_EQ(BitNetQuantizer(1.58).pack(q).layout(), pack(q).layout());
+  EXPECT_BNQ_ERROR(quantizer.quantize_weights(odd.view()), ErrorKind::unsupported, "quantize_weights: llama.cpp",
+                   "multiples of 64");
+  EXPECT_BNQ_ERROR(quantizer.pack(quantize(odd.view(), quantizer.scheme())), ErrorKind::unsupported, "pack: llama.cpp");
+  EXPECT_BNQ_ERROR(BitNetQuantizer(8, {}, Target::parse("bitnet.cpp")), ErrorKind::unsupported,
+                   "bitnet.cpp cannot run");
+  EXPECT_BNQ_ERROR(BitNetQuantizer(Scheme::parse("ternary:row"), Target::parse("bitnet.cpp")), ErrorKind::unsupported,
+                   "has one scale");
+}
+
 TEST(Version, IsThatOfTheProject) {
   const std::string parts = std::to_string(BNQ_VERSION_MAJOR) + "." + std::to_string(BNQ_VERSION_MINOR) + "." +
                             std::to_string(BNQ_VERSION_PATCH);

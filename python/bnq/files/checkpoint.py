@@ -21,6 +21,7 @@ from ..arguments import (
 from ..arguments import gguf_types as checked_types
 from ..errors import InvalidArgumentError
 from ..scheme import Scheme, SchemeLike
+from ..target import Target, target_name
 from .architecture import modules_of_unlisted
 from .checkpoint_results import DequantizeResult, Inspection, Plan, Verification
 
@@ -45,6 +46,7 @@ def plan_checkpoint(
     rules: Rules | None = None,
     embeddings: SchemeLike | None = None,
     head: SchemeLike | None = None,
+    target: str | Target | None = None,
     plan: Path | None = None,
     plan_out: Path | None = None,
     shard_bytes: int = 5_000_000_000,
@@ -55,6 +57,7 @@ def plan_checkpoint(
     Takes and raises what it does before it starts; the plan's warnings are in the plan.
     """
     options = _options(scheme, rules, embeddings, head)
+    options.target = target_name(target)
     options.shard_bytes = count(shard_bytes, "plan_checkpoint shard_bytes")
     options.plan = "" if plan is None else checked_path(plan, "plan_checkpoint plan")
     options.plan_out = "" if plan_out is None else checked_path(plan_out, "plan_checkpoint plan_out")
@@ -73,6 +76,7 @@ def quantize_checkpoint(
     rules: Rules | None = None,
     embeddings: SchemeLike | None = None,
     head: SchemeLike | None = None,
+    target: str | Target | None = None,
     plan: Path | None = None,
     plan_out: Path | None = None,
     shard_bytes: int = 5_000_000_000,
@@ -93,6 +97,8 @@ def quantize_checkpoint(
             that matches wins. A dict, or a list of pairs or of texts ``"PATTERN=SCHEME"``.
         embeddings: scheme for embedding tables; None keeps them.
         head: scheme for the output head; None keeps it.
+        target: the program that is to run the result, such as ``"vllm"``: what it cannot load or compute is refused
+            before any work, and the plan's notes say what it does otherwise.
         plan: a saved plan, which decides for every tensor; `scheme` is not used then, and `rules`,
             `embeddings` and `head` are not given.
         plan_out: write the plan to this file, as JSON, before any work.
@@ -108,8 +114,9 @@ def quantize_checkpoint(
         The plan that was carried out. Its warnings are also given in Python's way.
 
     Raises:
-        InvalidArgumentError: unknown scheme, `src` and `dst` are one file, a rule that names f64 or integer tensors
-            only.
+        InvalidArgumentError: unknown scheme or target, `src` and `dst` are one file, a rule that names f64 or integer
+            tensors only.
+        UnsupportedError: the target cannot load or compute it; the message names the first tensor.
         BadContentError: a broken file, NaN or infinity, or packed already.
         ExistsError: `dst` is there, and `force` was not given.
         MissingFileError: no such file, or no folder for `dst`.
@@ -117,6 +124,7 @@ def quantize_checkpoint(
         Interrupted: `progress` returned False. What it raises comes through; no file is left in either case.
     """
     options = _options(scheme, rules, embeddings, head)
+    options.target = target_name(target)
     options.shard_bytes = count(shard_bytes, "quantize_checkpoint shard_bytes")
     options.plan = "" if plan is None else checked_path(plan, "quantize_checkpoint plan")
     options.plan_out = "" if plan_out is None else checked_path(plan_out, "quantize_checkpoint plan_out")
@@ -124,10 +132,10 @@ def quantize_checkpoint(
     options.replace = flag(force, "quantize_checkpoint force")
     options.resume = flag(resume, "quantize_checkpoint resume")
     call = progress_callback(progress, "quantize_checkpoint progress")
-    source, target = checked_path(src, "quantize_checkpoint src"), checked_path(dst, "quantize_checkpoint dst")
-    with tells_missing_files(source, *([] if plan is None else [options.plan]), output=target):
+    source, output = checked_path(src, "quantize_checkpoint src"), checked_path(dst, "quantize_checkpoint dst")
+    with tells_missing_files(source, *([] if plan is None else [options.plan]), output=output):
         options.modules = modules_of_unlisted(source)
-        done = Plan._of(_core.quantize_checkpoint(source, target, options, call))
+        done = Plan._of(_core.quantize_checkpoint(source, output, options, call))
     for warning in done.warnings:
         warnings.warn(warning, UserWarning, stacklevel=2)
     return done

@@ -73,6 +73,12 @@ class Plan:
     """In the order of the input's bytes."""
     files: tuple[PlannedFile, ...]
     """Of an output folder; empty for a file."""
+    target: str
+    """The program that the plan was held against; empty: none."""
+    target_layout: Layout | None
+    """Of a target that reads GGUF: the layout that :func:`bnq.convert` will choose."""
+    notes: tuple[str, ...]
+    """What the target does otherwise than bnq; for people."""
     client: str
     """Of a folder: the form that plain transformers loads, such as "bitnet autobitlinear"; empty: bnq only."""
     rules: tuple[RuleHits, ...]
@@ -94,6 +100,9 @@ class Plan:
                 for t in core.tensors
             ),
             files=tuple(PlannedFile(f.name, f.what, f.nbytes) for f in core.files),
+            target=core.target,
+            target_layout=_layout(core.target_layout),
+            notes=tuple(core.notes),
             client=core.client,
             rules=tuple(RuleHits(r.rule, r.hits) for r in core.rules),
             warnings=tuple(core.warnings),
@@ -142,6 +151,10 @@ class ConvertResult:
     """Largest relative error of a scale that the layout rounded; 0: every scale is exact."""
     worst_name: str
     """Whose it is."""
+    layout: Layout | None
+    """The new layout."""
+    notes: tuple[str, ...]
+    """What the target does otherwise than bnq; for people."""
     warnings: tuple[str, ...]
     """For people."""
     file_bytes_in: int
@@ -157,6 +170,8 @@ class ConvertResult:
             copied=core.copied,
             scale_error=core.scale_error,
             worst_name=core.worst_name,
+            layout=_layout(core.layout),
+            notes=tuple(core.notes),
             warnings=tuple(core.warnings),
             file_bytes_in=core.file_bytes_in,
             file_bytes_out=core.file_bytes_out,

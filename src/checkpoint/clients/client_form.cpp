@@ -1,5 +1,7 @@
 #include "checkpoint/clients/client_form.h"
 
+#include <bnq/target.h>
+
 #include "core/fail.h"
 
 #include <nlohmann/json.hpp>
@@ -28,13 +30,11 @@ struct ClientTensor {
 };
 
 bool is_ternary(const Scheme& scheme) { return scheme.rule() == "ternary-absmean"; }
-bool is_absmax(const Scheme& scheme) { return scheme.rule().ends_with("-absmax"); }
 
-bool is_client_scheme(const Scheme& scheme) {
-  const Kind kind = scheme.granularity().kind;
-  if (is_ternary(scheme)) return kind == Kind::tensor;
-  return is_absmax(scheme) && (kind == Kind::row || (kind == Kind::group && scheme.code_bits() < 8));
-}
+/// What a folder may hold of one tensor is the same for all clients: what transformers takes.
+Target client() { return Target::parse("transformers"); }
+
+bool is_client_scheme(const Scheme& scheme) { return client().refusal(scheme).empty(); }
 
 std::string module_name(const ClientTensor& tensor) { return std::string(module_of(tensor.name)); }
 
@@ -290,17 +290,7 @@ ClientForm client_form(const ModelConfig& config, const FolderArchitecture& fold
 }
 
 std::string client_refusal(const Scheme& scheme, const Shape& shape) {
-  if (!is_client_scheme(scheme)) return {};
-  if (shape.size() != 2) return "clients quantize two axes only";
-  if (is_ternary(scheme) && shape[0] % 4 != 0) {
-    return "its " + std::to_string(shape[0]) + " rows are no multiple of 4, as packing into 2 bits needs";
-  }
-  const Granularity& granularity = scheme.granularity();
-  if (granularity.kind == Kind::group && shape[1] % granularity.group_size != 0) {
-    return "its depth " + std::to_string(shape[1]) + " is no multiple of the group, " +
-           std::to_string(granularity.group_size);
-  }
-  return {};
+  return is_client_scheme(scheme) ? client().refusal(scheme, shape) : "";
 }
 
 }  // namespace bnq::detail

@@ -2,6 +2,7 @@
 
 #include "checkpoint/convert/narrow.h"
 #include "checkpoint/findings.h"
+#include "checkpoint/target/common_layout.h"
 #include "core/fail.h"
 #include "io/system_call.h"
 
@@ -50,6 +51,8 @@ Conversion::Conversion(const std::filesystem::path& in, const ConvertOptions& op
   std::ranges::sort(items, {}, &Item::name);
   for (Item& item : items) item.out = item.name;
   result.file_bytes_in = source_.file_bytes();
+  result.layout = options_.to;
+  if (options_.target) choose_layout(*options_.target);
 }
 
 void Conversion::add_quantized() {
@@ -86,15 +89,28 @@ void Conversion::require_low_bit() const {
                                 .cure = "quantize it first: `bnq quantize`"});
 }
 
+void Conversion::choose_layout(const Target& target) {
+  CommonLayout common(target);
+  for (const Item& item : items) {
+    if (!item.scheme) continue;
+    common.add(in_file(source_.path(), item.name), *item.scheme, item.shape);
+    for (std::string& difference : target.differences(*item.scheme)) {
+      if (std::ranges::find(result.notes, difference) == result.notes.end()) {
+        result.notes.push_back(std::move(difference));
+      }
+    }
+  }
+  result.layout = common.layout();
+}
+
 void Conversion::require_places() const {
   for (const Item& item : items) {
-    const std::string refusal = item.scheme ? options_.to.refusal(*item.scheme, item.shape) : "";
+    const std::string refusal = item.scheme ? to().refusal(*item.scheme, item.shape) : "";
     if (refusal.empty()) continue;
-    fail(ErrorKind::unsupported,
-         {.where = in_file(source_.path(), item.name),
-          .what = "layout " + std::string(options_.to.name()) + " cannot hold it: it " + refusal,
-          .got = item.scheme->to_string() + " " + to_string(item.shape),
-          .cure = "choose another layout; i8 holds every tensor"});
+    fail(ErrorKind::unsupported, {.where = in_file(source_.path(), item.name),
+                                  .what = "layout " + std::string(to().name()) + " cannot hold it: it " + refusal,
+                                  .got = item.scheme->to_string() + " " + to_string(item.shape),
+                                  .cure = "choose another layout; i8 holds every tensor"});
   }
 }
 
@@ -117,7 +133,7 @@ std::span<const std::byte> Conversion::bytes_of(const Item& item, Tensor& buffer
 PackedTensor Conversion::pack(const Item& item) {
   const auto packed = [&] {
     try {
-      return bnq::pack(codes_of(item), options_.to);
+      return bnq::pack(codes_of(item), to());
     } catch (const Error& error) {
       throw Error(error.kind(), in_file(source_.path(), item.name) + ": " + error.what());
     }
@@ -125,7 +141,7 @@ PackedTensor Conversion::pack(const Item& item) {
   const double error = packed.scale_error();
   if (error > 0 && options_.strict) {
     fail(ErrorKind::unsupported, {.where = in_file(source_.path(), item.name),
-                                  .what = "layout " + std::string(options_.to.name()) + " rounds its scale",
+                                  .what = "layout " + std::string(to().name()) + " rounds its scale",
                                   .got = "a relative error of " + figure(error),
                                   .need = "none, as strict asks",
                                   .cure = "choose a layout with float32 scales, or allow the rounding"});

@@ -39,6 +39,7 @@ class Conversion {
 
   [[nodiscard]] const Source& source() const noexcept { return source_; }
   [[nodiscard]] const ConvertOptions& options() const noexcept { return options_; }
+  [[nodiscard]] const Layout& to() const { return *result.layout; }
 
   /// Throws `unsupported` naming the first item that the layout cannot hold.
   void require_places() const;
@@ -63,6 +64,7 @@ class Conversion {
   void add_quantized();
   void add_plain(const safetensors::Entry& entry);
   void require_low_bit() const;
+  void choose_layout(const Target& target);
 
   const ConvertOptions& options_;
   Source source_;

@@ -29,6 +29,36 @@ void require_file_layout(const std::filesystem::path& out, const Layout& layout)
                                 .cure = layout.row().ggml ? "name OUT *.gguf for this layout" : ""});
 }
 
+void require_one(const ConvertOptions& options) {
+  if (options.to.has_value() != options.target.has_value()) return;
+  fail(ErrorKind::invalid_argument, {.where = "convert",
+                                     .what = options.to ? "a layout and a target are both given, and a target has its "
+                                                          "own"
+                                                        : "neither a layout nor a target is given",
+                                     .need = "one of them (--to, --target)"});
+}
+
+/// Throws unless the target reads files that a conversion writes.
+void require_read(const std::filesystem::path& out, const Target& target) {
+  const std::string name(target.name());
+  switch (target.reads()) {
+    case Target::Reads::gguf:
+      if (out.extension() == ".gguf") return;
+      fail(ErrorKind::unsupported,
+           {.where = text_of(out), .what = name + " reads GGUF files", .cure = "name OUT *.gguf"});
+    case Target::Reads::folder:
+      fail(ErrorKind::unsupported, {.where = text_of(out),
+                                    .what = name + " loads a model folder, and converting writes one file",
+                                    .cure = "`bnq quantize FOLDER OUT --target " + name + "` writes such a folder"});
+    case Target::Reads::operands:
+      break;
+  }
+  fail(ErrorKind::unsupported,
+       {.where = text_of(out),
+        .what = name + " reads graphs, which bnq does not write",
+        .cure = "in Python bnq.pack(q, layout) makes the weights that an operator of your graph takes"});
+}
+
 /// `x` and `x_scale` cannot both be there when x becomes codes.
 void require_free_names(const Source& source, const std::vector<Entry>& entries) {
   std::set<std::string_view> names;
@@ -77,7 +107,7 @@ class SafetensorsOutput final : public ItemWriter {
 
  private:
   [[nodiscard]] FileForm form_of(const Item& item) const {
-    return {item.out, *item.scheme, conversion_.options().to, item.dtype, item.shape};
+    return {item.out, *item.scheme, conversion_.to(), item.dtype, item.shape};
   }
 
   Conversion& conversion_;
@@ -92,7 +122,9 @@ class SafetensorsOutput final : public ItemWriter {
 ConvertResult convert_checkpoint(const std::filesystem::path& in, const std::filesystem::path& out,
                                  const ConvertOptions& options) {
   const bool to_gguf = out.extension() == ".gguf";
-  if (!to_gguf) detail::require_file_layout(out, options.to);
+  detail::require_one(options);
+  if (options.target) detail::require_read(out, *options.target);
+  if (options.to && !to_gguf) detail::require_file_layout(out, *options.to);
   detail::require_other_file(in, out);
   detail::Conversion conversion(in, options);
   if (to_gguf) {

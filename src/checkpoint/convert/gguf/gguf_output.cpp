@@ -41,15 +41,6 @@ void require_gguf_layout(const std::filesystem::path& out, const Layout& layout)
                                 .need = "one of " + names});
 }
 
-HfModel model_of(const Source& source) {
-  if (source.folder() && !source.folder()->config.empty()) {
-    return parse_hf_model(text_of(source.path() / config_name), source.folder()->config);
-  }
-  fail(ErrorKind::unsupported, {.where = text_of(source.path()),
-                                .what = "a GGUF file says what its model is, and this input does not",
-                                .need = "a model folder with its config.json, or a GGUF file"});
-}
-
 /// One GGUF file: metadata, and tensors in their order.
 class GgufOutput final : public ItemWriter {
  public:
@@ -97,7 +88,7 @@ class GgufOutput final : public ItemWriter {
   /// Of a folder of Hugging Face.
   void describe(const HfModel& model) {
     const Source& source = conversion_.source();
-    const std::string_view layout = conversion_.options().to.name();
+    const std::string_view layout = conversion_.to().name();
     const ModelMap& map = name_for_gguf(conversion_, model);
     const std::string_view architecture = architecture_for(map, layout);
     metadata_.add("general.architecture", architecture);
@@ -124,7 +115,7 @@ class GgufOutput final : public ItemWriter {
   }
 
   void add_common_keys() {
-    const auto* const type = std::ranges::find(file_types, conversion_.options().to.name(), &FileType::layout);
+    const auto* const type = std::ranges::find(file_types, conversion_.to().name(), &FileType::layout);
     if (type != file_types.end()) metadata_.add(file_type_key, type->number);
     metadata_.add(gguf::quantization_version_key, quantization_version);
     metadata_.add(gguf::writer_key, BNQ_VERSION);
@@ -138,7 +129,7 @@ class GgufOutput final : public ItemWriter {
   [[nodiscard]] gguf::Entry entry_of(const Item& item) const {
     gguf::Entry entry{.name = item.out, .shape = item.shape};
     if (item.scheme) {
-      entry.type = gguf::find_type(conversion_.options().to.name());
+      entry.type = gguf::find_type(conversion_.to().name());
     } else {
       entry.type = gguf::find_type(widens(item) ? DType::f32 : item.dtype);
     }
@@ -158,7 +149,7 @@ class GgufOutput final : public ItemWriter {
 }  // namespace
 
 void write_gguf(Conversion& conversion, const std::filesystem::path& out) {
-  require_gguf_layout(out, conversion.options().to);
+  require_gguf_layout(out, conversion.to());
   GgufOutput(conversion).write_to(out);
 }
 

@@ -33,14 +33,18 @@ const ModelMap& map_of(const Source& source, const HfModel& model) {
 /// What the model makes itself, and old folders hold all the same.
 bool is_buffer(std::string_view name) { return name.ends_with(".rotary_emb.inv_freq"); }
 
-/// A head that the model ties to its embeddings is not read; and of what no loader has a place for, nothing is lost.
+/// A head that the model ties to its embeddings is not read.
+bool is_tied_head(std::string_view name, const HfModel& model) { return model.is_tied && name == "lm_head.weight"; }
+
+bool is_left_out(std::string_view name, const HfModel& model) { return is_tied_head(name, model) || is_buffer(name); }
+
+/// Of what no loader has a place for, nothing is lost.
 void leave_out(Conversion& conversion, const HfModel& model) {
   std::erase_if(conversion.items, [&](const Item& item) {
-    const bool is_tied_head = model.is_tied && item.name == "lm_head.weight";
-    if (is_tied_head) {
+    if (!is_left_out(item.name, model)) return false;
+    if (is_tied_head(item.name, model)) {
       conversion.result.warnings.push_back("'lm_head.weight' is left out: config.json ties it to the embeddings");
     }
-    if (!is_tied_head && !is_buffer(item.name)) return false;
     --(item.scheme ? conversion.result.tensors : conversion.result.copied);
     return true;
   });
@@ -83,13 +87,13 @@ void require_head(const Source& source, const ModelMap& map, const HfModel& mode
         .need = "true"});
 }
 
-std::map<std::string, Item> by_name(const Conversion& conversion, const ModelMap& map) {
+std::map<std::string, Item> by_name(const Source& source, const std::vector<Item>& items, const ModelMap& map) {
   std::map<std::string, Item> named;
-  for (const Item& item : conversion.items) {
+  for (const Item& item : items) {
     std::string name = gguf_name(map, item.name);
     if (name.empty()) {
       fail(ErrorKind::unsupported,
-           {.where = in_file(conversion.source().path(), item.name),
+           {.where = in_file(source.path(), item.name),
             .what = "architecture " + std::string(map.gguf) + " has no place for this tensor in GGUF"});
     }
     named.emplace(std::move(name), item);
@@ -106,10 +110,38 @@ void set_order(Item& item, const std::string& where, std::array<std::int64_t, 2>
   require_heads(where, item.shape.front(), item.heads);
 }
 
+/// Items under GGUF's names, in the order of the model's layers.
+std::vector<Item> ordered(const Source& source, const std::vector<Item>& items, const ModelMap& map,
+                          const HfModel& model) {
+  std::map<std::string, Item> named = by_name(source, items, map);
+  std::vector<Item> in_order;
+  for_each_name(map, model, [&](std::string name) {
+    auto item = named.extract(name);
+    if (item.empty()) {
+      fail(ErrorKind::bad_content, {.where = text_of(source.path()),
+                                    .what = "a tensor of the model is missing",
+                                    .need = "'" + hf_name(map, name) + "'"});
+    }
+    item.mapped().out = std::move(name);
+    require_sizes(source, item.mapped(), model);
+    if (map.is_interleaved) {
+      set_order(item.mapped(), in_file(source.path(), item.mapped().name), {model.heads, model.key_heads},
+                RowOrder::halves_to_pairs);
+    }
+    in_order.push_back(std::move(item.mapped()));
+  });
+  if (!named.empty()) {
+    fail(ErrorKind::bad_content, {.where = in_file(source.path(), named.begin()->second.name),
+                                  .what = "is in none of the layers that config.json states",
+                                  .got = std::to_string(model.layers) + " layers"});
+  }
+  return in_order;
+}
+
 void warn_of_programs(Conversion& conversion, const ModelMap& map, const HfModel& model) {
   std::vector<std::string>& warnings = conversion.result.warnings;
   if (map.gguf == "bitnet") {
-    const bool is_upstream = architecture_for(map, conversion.options().to.name()) == map.gguf;
+    const bool is_upstream = architecture_for(map, conversion.to().name()) == map.gguf;
     warnings.push_back(is_upstream ? "llama.cpp computes SiLU in architecture bitnet, and this model needs squared "
                                      "ReLU: a program without a change for that answers nonsense"
                                    : "bitnet.cpp since July 2026 computes SiLU in architecture bitnet-b1.58, and this "
@@ -126,34 +158,31 @@ std::int64_t heads_at(const gguf::Metadata& metadata, const std::string& key) {
 
 }  // namespace
 
-const ModelMap& name_for_gguf(Conversion& conversion, const HfModel& model) {
-  const Source& source = conversion.source();
+HfModel model_of(const Source& source) {
+  if (source.folder() && !source.folder()->config.empty()) {
+    return parse_hf_model(text_of(source.path() / config_name), source.folder()->config);
+  }
+  fail(ErrorKind::unsupported, {.where = text_of(source.path()),
+                                .what = "a GGUF file says what its model is, and this input does not",
+                                .need = "a model folder with its config.json, or a GGUF file"});
+}
+
+void require_gguf_model(const Source& source) {
+  const HfModel model = model_of(source);
   const ModelMap& map = map_of(source, model);
   require_head(source, map, model);
-  leave_out(conversion, model);
-  std::map<std::string, Item> named = by_name(conversion, map);
-  std::vector<Item> ordered;
-  for_each_name(map, model, [&](std::string name) {
-    auto item = named.extract(name);
-    if (item.empty()) {
-      fail(ErrorKind::bad_content, {.where = text_of(source.path()),
-                                    .what = "a tensor of the model is missing",
-                                    .need = "'" + hf_name(map, name) + "'"});
-    }
-    item.mapped().out = std::move(name);
-    require_sizes(source, item.mapped(), model);
-    if (map.is_interleaved) {
-      set_order(item.mapped(), in_file(source.path(), item.mapped().name), {model.heads, model.key_heads},
-                RowOrder::halves_to_pairs);
-    }
-    ordered.push_back(std::move(item.mapped()));
-  });
-  if (!named.empty()) {
-    fail(ErrorKind::bad_content, {.where = in_file(source.path(), named.begin()->second.name),
-                                  .what = "is in none of the layers that config.json states",
-                                  .got = std::to_string(model.layers) + " layers"});
+  std::vector<Item> items;
+  for (const safetensors::Entry& entry : source.tensors()) {
+    if (!is_left_out(entry.name, model)) items.push_back({.name = entry.name, .shape = entry.shape});
   }
-  conversion.items = std::move(ordered);
+  (void)ordered(source, items, map, model);
+}
+
+const ModelMap& name_for_gguf(Conversion& conversion, const HfModel& model) {
+  const ModelMap& map = map_of(conversion.source(), model);
+  require_head(conversion.source(), map, model);
+  leave_out(conversion, model);
+  conversion.items = ordered(conversion.source(), conversion.items, map, model);
   warn_of_programs(conversion, map, model);
   return map;
 }
