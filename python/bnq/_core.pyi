@@ -196,6 +196,9 @@ class Target:
     def about(self) -> str: ...
 
     @property
+    def reads(self) -> str: ...
+
+    @property
     def schemes(self) -> list[Scheme]: ...
 
     @overload

@@ -43,6 +43,11 @@ class Target:
         return self._handle.about
 
     @property
+    def reads(self) -> str:
+        """What it loads: a model ``"folder"``, a ``"gguf"`` file, or ``"operands"`` of a graph of your own."""
+        return self._handle.reads
+
+    @property
     def schemes(self) -> list[Scheme]:
         """For each rule that it takes, a scheme of it: with the default granularity, or the first that is taken."""
         return [Scheme._wrap(handle) for handle in self._handle.schemes]

@@ -79,6 +79,18 @@ void bind_target(nb::module_& m) {
       .def_static("all", &Target::all)
       .def_prop_ro("name", &Target::name)
       .def_prop_ro("about", &Target::about)
+      .def_prop_ro("reads",
+                   [](const Target& t) {
+                     switch (t.reads()) {
+                       case Target::Reads::folder:
+                         return "folder";
+                       case Target::Reads::gguf:
+                         return "gguf";
+                       case Target::Reads::operands:
+                         break;
+                     }
+                     return "operands";
+                   })
       .def_prop_ro("schemes", &Target::schemes)
       .def("refusal", nb::overload_cast<const Scheme&>(&Target::refusal, nb::const_), nb::arg("scheme"))
       .def("refusal", nb::overload_cast<const Scheme&, const Shape&>(&Target::refusal, nb::const_), nb::arg("scheme"),

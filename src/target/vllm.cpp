@@ -39,8 +39,7 @@ std::vector<std::string> differences(const Scheme& scheme) {
 
 /// Layers that it makes one of, by the ends of their names.
 using Fused = std::array<std::string_view, 3>;
-constexpr std::array fused{Fused{"q_proj", "k_proj", "v_proj"}, Fused{"gate_proj", "up_proj", "up_proj"},
-                           Fused{"query", "key", "value"}};
+constexpr std::array fused{Fused{"q_proj", "k_proj", "v_proj"}, Fused{"gate_proj", "up_proj", "up_proj"}};
 
 struct Name {
   std::string_view before;  ///< what siblings share: "model.layers.0.self_attn."
@@ -69,19 +68,29 @@ std::optional<ModelRefusal> split_group(std::span<const TargetTensor> tensors, c
                         .why = "it makes one layer of this and " + std::string(split(at->second->name).own) +
                                ", and they differ: " + scheme_text(tensor.scheme) + ", " +
                                scheme_text(at->second->scheme),
-                        .cure = "give both one scheme"};
+                        .cure = "give all of such a layer one scheme, or keep all of it"};
   }
   return {};
 }
 
+/// Of one quantized tensor, by what it is in the model.
+std::optional<ModelRefusal> part_refusal(const TargetTensor& tensor) {
+  const std::string name(tensor.name);
+  if (tensor.part == ModelPart::head) {
+    return ModelRefusal{name, "it takes the head for floats in most of its releases", "leave out --head"};
+  }
+  if (tensor.part == ModelPart::embedding) {
+    return ModelRefusal{name, "it takes embeddings for floats", "leave out --embeddings"};
+  }
+  if (name.find(".attention.self.") == std::string::npos) return {};
+  return ModelRefusal{name, "its BERT calls this layer otherwise than the folder's config, which names each layer",
+                      "choose another --target"};
+}
+
 std::optional<ModelRefusal> model_refusal(std::span<const TargetTensor> tensors) {
   for (const TargetTensor& tensor : tensors) {
-    if (!tensor.scheme || tensor.part == ModelPart::linear || tensor.part == ModelPart::other) continue;
-    const bool is_head = tensor.part == ModelPart::head;
-    return ModelRefusal{
-        .tensor = std::string(tensor.name),
-        .why = is_head ? "it takes the head for floats in most of its releases" : "it takes embeddings for floats",
-        .cure = is_head ? "leave out --head" : "leave out --embeddings"};
+    if (!tensor.scheme) continue;
+    if (std::optional<ModelRefusal> found = part_refusal(tensor)) return found;
   }
   for (const Fused& group : fused) {
     if (std::optional<ModelRefusal> found = split_group(tensors, group)) return found;

@@ -58,7 +58,7 @@ void require_model(const Plan& plan, const Target& target, const FolderArchitect
   if (!refused) return;
   fail(ErrorKind::unsupported, {.where = tensor_text(refused->tensor),
                                 .what = std::string(target.name()) + " cannot load it: " + refused->why,
-                                .cure = refused->cure + ", or keep it: --keep '" + printable(refused->tensor) + "'"});
+                                .cure = refused->cure});
 }
 
 void require_folder(const Work& work, const Target& target) {

@@ -86,6 +86,18 @@ TEST_F(TargetPlanTest, SaysNothingWithoutATarget) {
   EXPECT_TRUE(plan.notes.empty());
 }
 
+TEST_F(TargetPlanTest, VllmCallsLayersOfBertOtherwise) {
+  Random random(32);
+  const std::filesystem::path bert = dir / "bert";
+  std::filesystem::create_directory(bert);
+  write_file(bert / "config.json", R"({"architectures": ["BertModel"]})");
+  write_tensors(bert / "model.safetensors",
+                {{"encoder.layer.0.attention.self.query.weight", gaussian(random, DType::f32, {8, 64})}});
+  EXPECT_BNQ_ERROR(plan_checkpoint(bert, {.target = "vllm"}), ErrorKind::unsupported, "attention.self.query",
+                   "calls this layer otherwise", "another --target");
+  EXPECT_EQ(plan_checkpoint(bert, {.target = "transformers"}).target, "transformers");
+}
+
 /// Nothing of what is written depends on the target.
 TEST_F(TargetPlanTest, BytesAreThoseWithoutATarget) {
   const std::filesystem::path in = folder({8, 64});

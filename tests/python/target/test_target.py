@@ -33,6 +33,10 @@ def test_unknown_names_list_what_there_is(name: object) -> None:
         bnq.Target(name)
 
 
+def test_what_it_reads() -> None:
+    assert [target.reads for target in bnq.targets()] == ["folder", "folder", "gguf", "gguf", "operands"]
+
+
 def test_what_it_takes() -> None:
     llama = bnq.Target("llama.cpp")
     assert llama.refusal("ternary") == ""
