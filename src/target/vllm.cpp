@@ -1,5 +1,5 @@
 // vLLM: loads the compressed-tensors forms of the same folders, and no BitNet. Read in its public source
-// (model_executor/layers/quantization/compressed_tensors, the files of 2024 to September 2026), not run.
+// (model_executor/layers/quantization/compressed_tensors, files of 2024 to 2026), not run.
 
 #include "target/target_row.h"
 
