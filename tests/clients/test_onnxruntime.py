@@ -17,6 +17,11 @@ LAYOUTS = [
     ("u8_ort", "ternary:group(128)", 8),
     ("u8_ort", "8:group(64)", 8),
 ]
+TARGET = bnq.Target("onnxruntime")
+TAKEN = [*map(str, TARGET.schemes), *(f"{rule}:group({n})" for rule in ("8", "4", "ternary") for n in (16, 256))]
+LAYOUTS += [(f"u{bits}_ort", scheme, bits) for bits in (2, 4, 8) for scheme in TAKEN
+            if str(TARGET.layout(scheme, (16, 256))) == f"u{bits}_ort"]  # fmt: skip
+"""The last with the smallest and the largest groups."""
 SHAPES = [(16, 256), (5, 200), (33, 32)]
 """Also depths that no block divides, and rows in odd numbers."""
 
@@ -46,6 +51,12 @@ def product(p: Any, x: np.ndarray, bits: int, level: int) -> np.ndarray:
     return session.run(None, {"x": x})[0]
 
 
+def test_the_target_takes_each_scheme_in_one_layout() -> None:
+    assert len(TAKEN) == 15
+    assert {scheme for _, scheme, _ in LAYOUTS} >= set(TAKEN)
+
+
+@pytest.mark.filterwarnings("ignore:int2")
 @pytest.mark.parametrize("level", [1, 4])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("layout", "scheme", "bits"), LAYOUTS)
