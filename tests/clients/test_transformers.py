@@ -39,6 +39,17 @@ def test_loads_and_every_layer_agrees(architecture: str, changed: dict[str, Any]
     oracle.require_layers_agree(model, tensors, scheme, lambda: model(input_ids()))
 
 
+PACKED = [f"{bits}:{granularity}" for bits in (7, 6, 5, 4, 3, 2) for granularity in ("row", "group(16)", "group(32)")]
+
+
+@pytest.mark.parametrize("scheme", PACKED)
+def test_every_packed_form_that_the_target_takes(scheme: str, tmp_path: Path) -> None:
+    make_model("LlamaForCausalLM").save_pretrained(tmp_path / "in")
+    run_bnq("quantize", tmp_path / "in", tmp_path / "out", "--scheme", scheme, "--target", "transformers")
+    model = load(tmp_path / "out", "LlamaForCausalLM")
+    oracle.require_layers_agree(model, stored(tmp_path / "out"), "4", lambda: model(input_ids()))
+
+
 @pytest.mark.parametrize("scheme", ["8", "4", "ternary"])
 @pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "Qwen2ForCausalLM", "BertModel"])
 def test_bfloat16_stays_near_float32(architecture: str, scheme: str, tmp_path: Path) -> None:
