@@ -101,6 +101,32 @@ def test_scaled_positions(tmp_path: Path) -> None:
         bnq.convert(tmp_path / "out.gguf", tmp_path / "back", "u2_hf")
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_base_that_the_config_leaves_out_is_that_of_transformers(architecture: str, tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", architecture)
+    change(source, rope_parameters=None)
+    bnq.convert(source, tmp_path / "out.gguf", "tq2_0")
+    reader = gguf.GGUFReader(tmp_path / "out.gguf")
+    base = transformers.AutoConfig.from_pretrained(source).rope_parameters["rope_theta"]
+    assert field(reader, f"{field(reader, 'general.architecture')}.rope.freq_base") == base
+
+
+def test_positions_scaled_in_two_places(tmp_path: Path) -> None:
+    """A hint of many a model's card: add rope_scaling to the config, which has rope_parameters since transformers 5."""
+    source = folder_of(tmp_path / "in", "Qwen2ForCausalLM")
+    linear = {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e6}
+    change(source, rope_scaling=linear)
+    assert transformers.AutoConfig.from_pretrained(source).rope_parameters["factor"] == 4
+    with pytest.raises(bnq.BadContentError, match="'rope_parameters' and 'rope_scaling' say different things"):
+        bnq.convert(source, tmp_path / "out.gguf", "tq2_0")
+    for empty in ({}, None, linear):
+        change(source, rope_parameters=empty)
+        bnq.convert(source, tmp_path / "out.gguf", "tq2_0", force=True)
+        reader = gguf.GGUFReader(tmp_path / "out.gguf")
+        assert field(reader, "qwen2.rope.scaling.factor") == 4
+        assert field(reader, "qwen2.rope.freq_base") == 1e6
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "BitNetForCausalLM"])
 def test_there_and_back(architecture: str, layout: str, tmp_path: Path) -> None:
@@ -224,6 +250,9 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("LlamaForCausalLM", lambda f: change(f, head_dim=2**30), "q_proj.*not the shape"),
     ("LlamaForCausalLM", lambda f: change(f, hidden_size="x"), "'hidden_size' is missing or no size"),
     ("LlamaForCausalLM", lambda f: change(f, rope_parameters={"rope_type": "yarn"}), "scaled in a way.*'yarn'"),
+    ("LlamaForCausalLM", lambda f: change(f, rope_parameters={"rope_type": 7}), "'rope_type' is no text.*got 7"),
+    ("LlamaForCausalLM", lambda f: change(f, rope_scaling="yarn"), "'rope_scaling' is no object.*yarn"),
+    ("LlamaForCausalLM", lambda f: change(f, hidden_act=["gelu"]), "'hidden_act' is no text"),
     ("LlamaForCausalLM", lambda f: retensor(f, "lm_head.weight"), "missing.*'lm_head.weight'"),
     (
         "LlamaForCausalLM",

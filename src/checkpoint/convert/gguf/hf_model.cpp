@@ -54,18 +54,30 @@ class Config {
     return value != nullptr && value->is_boolean() && value->get<bool>();
   }
 
+  /// Empty where there is none.
   [[nodiscard]] std::string text(const char* key) const {
     const json* const value = find(key);
-    return value != nullptr && value->is_string() ? value->get<std::string>() : std::string();
+    if (value == nullptr) return {};
+    if (value->is_string()) return value->get<std::string>();
+    refuse(key, value, "a text", "is no text");
+  }
+
+  /// Null where there is none, or an empty one.
+  [[nodiscard]] const json* object(const char* key) const {
+    const json* const value = find(key);
+    if (value == nullptr) return nullptr;
+    if (value->is_object()) return value->empty() ? nullptr : value;
+    refuse(key, value, "an object", "is no object");
   }
 
   [[nodiscard]] const std::string& where() const { return where_; }
 
  private:
-  [[noreturn]] void refuse(const char* key, const json* got, const char* need) const {
+  [[noreturn]] void refuse(const char* key, const json* got, const char* need,
+                           const char* what = "is missing or no size") const {
     fail(ErrorKind::bad_content,
          {.where = where_,
-          .what = "'" + std::string(key) + "' is missing or no size",
+          .what = "'" + std::string(key) + "' " + what,
           .got =
               got == nullptr ? "" : printable(got->dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 60)),
           .need = need});
@@ -100,18 +112,27 @@ std::string first_architecture(const Config& config) {
   return has_one ? names->front().get<std::string>() : std::string();
 }
 
-/// In transformers 5 the base stands with the scaling.
+/// What transformers takes where the config says nothing.
+double usual_base(std::string_view architecture) { return architecture == "BitNetForCausalLM" ? 500'000 : 10'000; }
+
+/// In transformers 5 the base stands with the scaling. Of two objects it takes the older, base and all; its earlier
+/// versions know that one only, and other readers take the newer.
 void read_rope(const Config& config, HfModel& model) {
-  constexpr double usual_base = 10'000;
-  for (const char* const key : {"rope_parameters", "rope_scaling"}) {
-    const json* const object = config.find(key);
-    if (object == nullptr) continue;
-    const Config rope(config.where() + ", '" + key + "'", *object);
+  const json* const newer = config.object("rope_parameters");
+  const json* const older = config.object("rope_scaling");
+  if (newer != nullptr && older != nullptr && *newer != *older) {
+    fail(ErrorKind::bad_content, {.where = config.where(),
+                                  .what = "'rope_parameters' and 'rope_scaling' say different things of positions",
+                                  .need = "one of them",
+                                  .cure = "move what holds into one, with its rope_theta, and take the other away"});
+  }
+  if (newer != nullptr || older != nullptr) {
+    const Config rope(config.where() + (newer != nullptr ? ", 'rope_parameters'" : ", 'rope_scaling'"),
+                      newer != nullptr ? *newer : *older);
     model.rope = rope_scaling(rope);
     if (rope.find("rope_theta") != nullptr) model.rope_base = rope.number("rope_theta");
-    break;
   }
-  if (model.rope_base == 0) model.rope_base = config.number("rope_theta", usual_base);
+  if (model.rope_base == 0) model.rope_base = config.number("rope_theta", usual_base(model.architecture));
 }
 
 std::uint32_t u32(std::int64_t size) { return static_cast<std::uint32_t>(size); }
