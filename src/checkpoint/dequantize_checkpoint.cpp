@@ -1,5 +1,6 @@
 #include "checkpoint/clients/model_config.h"
 #include "checkpoint/contents.h"
+#include "checkpoint/foreign/online_bitnet.h"
 #include "checkpoint/work.h"
 #include "core/elements.h"
 #include "core/fail.h"
@@ -138,6 +139,7 @@ DequantizeResult dequantize_checkpoint(const std::filesystem::path& in, const st
   if (options.dtype) detail::require_quantizable("dequantize", *options.dtype);
   detail::require_other_file(in, out);
   const Source source(in, options.gguf_types);
+  detail::require_plain_layers(in, detail::config_of(source));
   Dequantizer work(source, quantized_contents(source, options.convention), options.dtype, options.progress);
   if (source.folder()) {
     write_folder(source, work, out, options.replace);

@@ -1,5 +1,6 @@
 #include "checkpoint/clients/client_form.h"
 #include "checkpoint/contents.h"
+#include "checkpoint/foreign/online_bitnet.h"
 #include "checkpoint/rules/rules.h"
 #include "checkpoint/rules/saved_plan.h"
 #include "checkpoint/target/plan_target.h"
@@ -167,6 +168,7 @@ Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) 
   }
   rules.require_followed();
   if (saved) saved->require_followed();
+  require_same_model(in, config, architecture, work.plan);
   std::string why_bnq_only;
   if (work.source.folder()) why_bnq_only = choose_client(work, config, folder_architecture);
   if (target) require_target(work, *target, folder_architecture, why_bnq_only);

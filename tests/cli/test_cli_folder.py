@@ -341,9 +341,6 @@ ODD: dict[str, Change] = {
     "empty metadata": lambda f: (f / INDEX).write_text(json.dumps({"weight_map": index_of(f)})),
     "hidden files": lambda f: (f / ".git").mkdir(),
     "weights in other forms": lambda f: (f / "pytorch_model.bin").write_bytes(b"x"),
-    "online BitNet": lambda f: (f / "config.json").write_text(
-        json.dumps(CONFIG | {"quantization_config": {"quant_method": "bitnet", "quantization_mode": "online"}})
-    ),
 }
 
 
@@ -354,6 +351,54 @@ def test_odd_folders_work(bnq: Run, tmp_path: Path, name: str) -> None:
     out = contents(tmp_path / "out")
     assert "model.safetensors" in out
     assert not any(".git" in path or path.endswith(".bin") for path in out)
+
+
+ONLINE = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}
+UP, HEADS = "model.layers.0.mlp.up_proj", ["lm_head"]
+OTHER_MODELS: dict[str, tuple[dict[str, Any], list[str], str]] = {
+    "int8 by default": ({}, [], f"tensor '{UP[:15]}"),
+    "ternary by row": ({}, ["--scheme", "ternary:row"], "need ternary-absmean:tensor"),
+    "one layer by a rule": (
+        {},
+        ["--scheme", "ternary", "--rule", f"{UP}.weight=8"],
+        f"'{UP}.weight': config.json says",
+    ),
+    "a layer that stays as it is": (
+        {"modules_to_not_convert": [UP]},
+        ["--scheme", "ternary"],
+        f"'{UP}.weight': config",
+    ),
+    "the same by its end": (
+        {"modules_to_not_convert": ["up_proj"]},
+        ["--scheme", "ternary"],
+        "leaves this layer as it",
+    ),
+    "all in a part": ({"modules_to_not_convert": ["model.layers"]}, ["--scheme", "ternary"], "leaves this layer as it"),
+    "a pattern": (
+        {"modules_to_not_convert": ["model.*up"]},
+        ["--scheme", "ternary"],
+        "holds a pattern (got 'model.*up'",
+    ),
+    "norms": ({"use_rms_norm": True}, ["--scheme", "ternary"], "norms of their own"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_MODELS)
+def test_floats_that_become_ternary_as_they_run(bnq: Run, tmp_path: Path, name: str) -> None:
+    """BitNet's online models: int8 codes of the floats behind them were another model, near lossless by `verify`."""
+    changed, arguments, why = OTHER_MODELS[name]
+    write_folder(tmp_path / "in", config=CONFIG | {"quantization_config": ONLINE | changed})
+    assert why in bnq("quantize", "in", "out", *arguments, code=2).stderr
+    assert leftovers(tmp_path) == []
+    write_folder(tmp_path / "same", config=CONFIG | {"quantization_config": ONLINE | {"modules_to_not_convert": HEADS}})
+    bnq("quantize", "same", "out", "--scheme", "ternary", "--embeddings", "8")
+    bnq("quantize", "same", "kept", "--scheme", "ternary", "--keep", f"{UP}.weight")
+
+
+def test_settings_of_bitnet_of_another_type(bnq: Run, tmp_path: Path) -> None:
+    for key, value in [("use_rms_norm", "yes"), ("modules_to_not_convert", "lm_head"), ("linear_class", 7)]:
+        write_folder(tmp_path / key, config=CONFIG | {"quantization_config": ONLINE | {key: value}})
+        assert f"'{key}'" in bnq("quantize", key, "out", "--scheme", "ternary", code=4).stderr
 
 
 @pytest.mark.parametrize("place", ["in/model.safetensors", "in/config.json", "in/new", "link/new", "out/new", "out"])

@@ -9,7 +9,7 @@ import torch
 import transformers
 from compressed_tensors.compressors.base import BaseCompressor
 from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
-from models import run_bnq
+from models import load, make_model, run_bnq
 from safetensors.torch import load_file, save_file
 
 import bnq
@@ -182,3 +182,40 @@ def test_methods_that_bnq_does_not_read_are_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "in", tensors, {"quant_method": "gptq"})
     assert "'gptq'" in run_bnq("dequantize", folder, tmp_path / "out", code=4).stderr
     assert "written by gptq" in run_bnq("inspect", folder).stdout
+
+
+def online_folder(folder: Path, **changed: Any) -> Path:
+    make_model("LlamaForCausalLM").save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    settings = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": settings | changed}))
+    return folder
+
+
+def logits(folder: Path) -> torch.Tensor:
+    with torch.no_grad():
+        return load(folder, "LlamaForCausalLM")(torch.arange(12)[None]).logits  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("kept", [None, ["lm_head", "model.layers.1.mlp.up_proj"]])
+def test_an_online_bitnet_stays_the_same_model(kept: list[str] | None, tmp_path: Path) -> None:
+    source = online_folder(tmp_path / "in", modules_to_not_convert=kept)
+    keep = [f"--keep={name}.weight" for name in kept or []]
+    run_bnq("quantize", source, tmp_path / "out", "--scheme", "ternary", "--strict", *keep)
+    need, got = logits(source), logits(tmp_path / "out")
+    assert float((got - need).norm() / need.norm()) < 0.02  # a scale rounded otherwise flips a code of an activation
+    run_bnq("quantize", source, tmp_path / "int8", "--scheme", "8", code=2)  # 120 % away
+    assert not (tmp_path / "int8").exists()
+
+
+def test_norms_of_linear_layers_are_not_lost(tmp_path: Path) -> None:
+    """Without its config the folder is a model of plain layers, which is 80 % away."""
+    run_bnq("quantize", online_folder(tmp_path / "in"), tmp_path / "low", "--scheme", "ternary", "--strict")
+    run_bnq("dequantize", tmp_path / "low", tmp_path / "floats")
+    config = json.loads((tmp_path / "low" / "config.json").read_text())
+    config["quantization_config"]["use_rms_norm"] = True
+    (tmp_path / "low" / "config.json").write_text(json.dumps(config))
+    done = run_bnq("dequantize", tmp_path / "low", tmp_path / "other", code=2)
+    assert "norms of their own" in done.stderr
+    assert not (tmp_path / "other").exists()
+    assert bnq.load(tmp_path / "low").keys() == bnq.load(tmp_path / "floats").keys()

@@ -100,6 +100,28 @@ WeightGroup group_of(const Settings& group, const std::string& format) {
   return made;
 }
 
+std::vector<std::string> texts_of(const Settings& config, const char* key) {
+  const json* const list = config.find(key);
+  if (list == nullptr) return {};
+  std::vector<std::string> texts;
+  const auto is_text = [](const json& each) { return each.is_string(); };
+  if (!list->is_array() || !std::ranges::all_of(*list, is_text))
+    config.refuse("'" + std::string(key) + "'", *list, "a list of names");
+  for (const json& each : *list) texts.push_back(each.get<std::string>());
+  return texts;
+}
+
+QuantizationConfig parse_bitnet(const Settings& config) {
+  return {.linear_class = config.text("linear_class"), .has_input_norms = config.flag("use_rms_norm", false)};
+}
+
+QuantizationConfig parse_online(const Settings& config) {
+  QuantizationConfig made = parse_bitnet(config);
+  made.is_online = true;
+  made.not_ternary = texts_of(config, "modules_to_not_convert");
+  return made;
+}
+
 /// Rotations and sparse forms: the codes are not those of the model's own weights.
 std::string unread_of(const Settings& config) {
   if (const json* const transform = config.find("transform_config"); transform != nullptr && !transform->empty()) {
@@ -138,7 +160,8 @@ std::string quant_method_of(const std::string& where, const json& quantization) 
 
 QuantizationConfig parse_quantization(const std::string& where, const std::string& method, const json& quantization) {
   const Settings config(where, quantization);
-  if (method == "bitnet") return {.linear_class = config.text("linear_class")};
+  if (method.empty()) return parse_online(config);
+  if (method == "bitnet") return parse_bitnet(config);
   if (method == "compressed-tensors") return parse_compressed_tensors(config);
   return {};
 }

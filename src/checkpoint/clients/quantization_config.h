@@ -21,17 +21,21 @@ struct WeightGroup {
 
 /// What the `quantization_config` of a model says of a method that bnq reads; all empty of other methods.
 struct QuantizationConfig {
-  std::string linear_class = {};  ///< of bitnet
+  std::string linear_class = {};              ///< of bitnet
+  bool has_input_norms = false;               ///< of bitnet: a norm of its own before each linear layer
+  bool is_online = false;                     ///< of bitnet: floats, which become ternary as the model runs
+  std::vector<std::string> not_ternary = {};  ///< of online models: modules that stay as they are
   std::vector<WeightGroup> groups = {};
   std::string unread = {};  ///< what was done to the weights besides, which bnq does not undo; else empty
 };
 
 /// The method of an object under `quantization_config`: "unnamed" when it has none; empty of BitNet's "online" models,
-/// which hold float weights that are quantized as they run. Throws `bad_content` when it is no text.
+/// whose files hold floats. Throws `bad_content` when it is no text.
 [[nodiscard]] std::string quant_method_of(const std::string& where, const nlohmann::json& quantization);
 
-/// Throws `bad_content` with `where` (the file) in front: a setting of another type than its own, or groups that
-/// contradict themselves. A default is taken only where the method's own reader takes it, too.
+/// `method` is what `quant_method_of` says. Throws `bad_content` with `where` (the file) in front: a setting of another
+/// type than its own, or groups that contradict themselves. A default is taken only where the method's own reader takes
+/// it, too.
 [[nodiscard]] QuantizationConfig parse_quantization(const std::string& where, const std::string& method,
                                                     const nlohmann::json& quantization);
 
