@@ -191,6 +191,31 @@ def test_bitnet_is_called_as_its_readers_call_it_and_warns(layout: str, name: st
         assert field(gguf.GGUFReader(tmp_path / "out.gguf"), "general.architecture") == name
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "said"),
+    [
+        ("tq2_0", "tq1_0", ["llama.cpp computes SiLU"]),
+        ("tq2_0", "i2_s", ["llama.cpp computes SiLU", "programs for i2_s take this model as bitnet-b1.58"]),
+        ("i2_s", "iq2_bn", ["bitnet.cpp since July 2026 computes SiLU"]),
+        ("i2_s", "tq2_0", ["bitnet.cpp since", "programs for tq2_0 take this model as bitnet: convert the model fol"]),
+    ],
+)
+def test_bitnet_warns_from_one_file_to_the_next(first: str, then: str, said: list[str], tmp_path: Path) -> None:
+    """Keys stay those of the first file, `general.architecture` among them."""
+    source = folder_of(tmp_path / "in", "BitNetForCausalLM")
+    run_bnq("convert", source, tmp_path / "first.gguf", "--to", first)
+    lines = run_bnq("convert", tmp_path / "first.gguf", tmp_path / "out.gguf", "--to", then).stderr.splitlines()
+    assert len(lines) == len(said)
+    for line, text in zip(lines, said, strict=True):
+        assert text in line
+
+
+def test_other_models_warn_of_nothing_from_one_file_to_the_next(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", "LlamaForCausalLM")
+    run_bnq("convert", source, tmp_path / "first.gguf", "--to", "tq2_0")
+    assert run_bnq("convert", tmp_path / "first.gguf", tmp_path / "out.gguf", "--to", "i2_s").stderr == ""
+
+
 @pytest.mark.parametrize(("pattern", "pre"), [("llama", "llama-bpe"), (None, "gpt-2"), ("other", None)])
 def test_the_tokenizer(pattern: str | None, pre: str | None, tmp_path: Path) -> None:
     source = folder_of(tmp_path / "in", "LlamaForCausalLM")

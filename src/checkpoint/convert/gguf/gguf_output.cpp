@@ -47,6 +47,7 @@ class GgufOutput final : public ItemWriter {
   explicit GgufOutput(Conversion& conversion) : conversion_(conversion) {
     if (conversion.source().gguf() != nullptr) {
       copy_keys(*conversion.source().gguf());
+      warn_of_kept_architecture(conversion);
     } else {
       describe(model_of(conversion.source()));
     }

@@ -2,6 +2,7 @@
 
 #include "checkpoint/convert/gguf/gguf_output.h"
 #include "core/fail.h"
+#include "io/gguf/header.h"
 #include "io/system_call.h"
 
 #include <algorithm>
@@ -138,15 +139,24 @@ std::vector<Item> ordered(const Source& source, const std::vector<Item>& items, 
   return in_order;
 }
 
+void warn_of_activation(Conversion& conversion, std::string_view architecture) {
+  std::vector<std::string>& warnings = conversion.result.warnings;
+  if (architecture == "bitnet") {
+    warnings.emplace_back(
+        "llama.cpp computes SiLU in architecture bitnet, and this model needs squared ReLU: a program without a change "
+        "for that answers nonsense");
+  }
+  if (architecture == "bitnet-b1.58") {
+    warnings.emplace_back(
+        "bitnet.cpp since July 2026 computes SiLU in architecture bitnet-b1.58, and this model needs squared ReLU, "
+        "which "
+        "earlier ones and ik_llama.cpp compute");
+  }
+}
+
 void warn_of_programs(Conversion& conversion, const ModelMap& map, const HfModel& model) {
   std::vector<std::string>& warnings = conversion.result.warnings;
-  if (map.gguf == "bitnet") {
-    const bool is_upstream = architecture_for(map, conversion.to().name()) == map.gguf;
-    warnings.push_back(is_upstream ? "llama.cpp computes SiLU in architecture bitnet, and this model needs squared "
-                                     "ReLU: a program without a change for that answers nonsense"
-                                   : "bitnet.cpp since July 2026 computes SiLU in architecture bitnet-b1.58, and this "
-                                     "model needs squared ReLU, which earlier ones and ik_llama.cpp compute");
-  }
+  warn_of_activation(conversion, architecture_for(map, conversion.to().name()));
   if (model.slides) warnings.emplace_back("use_sliding_window has no key in GGUF's architecture; it is left out");
 }
 
@@ -185,6 +195,20 @@ const ModelMap& name_for_gguf(Conversion& conversion, const HfModel& model) {
   conversion.items = ordered(conversion.source(), conversion.items, map, model);
   warn_of_programs(conversion, map, model);
   return map;
+}
+
+void warn_of_kept_architecture(Conversion& conversion) {
+  const gguf::Metadata& metadata = conversion.source().gguf()->metadata();
+  const std::string architecture(metadata.text("general.architecture").value_or(""));
+  const ModelMap* const map = find_gguf_map(architecture);
+  if (map == nullptr || !metadata.text(gguf::writer_key)) return;
+  warn_of_activation(conversion, architecture);
+  const std::string_view layout = conversion.to().name();
+  const std::string_view own = architecture_for(*find_map(map->hf), layout);
+  if (own == architecture) return;
+  conversion.result.warnings.push_back("the file stays one of architecture " + architecture + ", and programs for " +
+                                       std::string(layout) + " take this model as " + std::string(own) +
+                                       ": convert the model folder instead");
 }
 
 void name_as_hugging_face(Conversion& conversion) {

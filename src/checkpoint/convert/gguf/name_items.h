@@ -17,4 +17,8 @@ void require_gguf_model(const Source& source);
 /// head that GGUF's loaders have no place for; `bad_content` for a tensor that is missing.
 [[nodiscard]] const ModelMap& name_for_gguf(Conversion& conversion, const HfModel& model);
 
+/// Of a GGUF file that bnq wrote and that becomes another: warns of programs that take its architecture for another
+/// model.
+void warn_of_kept_architecture(Conversion& conversion);
+
 }  // namespace bnq::detail
