@@ -54,7 +54,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "tests/oracle/": (),
     "tests/fuzz/": (PUBLIC, "checkpoint/", "io/", "fuzz/", "unistd.h", "sys/"),
     "tests/": (PUBLIC, "core/", "quantize/", "layout/", "kernels/", "linear/", "io/", "oracle/", "support/", "files/",
-               "gtest/", "gmock/", "nlohmann/", "fcntl.h", "unistd.h", "sys/"),
+               "gtest/", "gmock/", "nlohmann/", "fcntl.h", "pthread.h", "unistd.h", "sys/"),
 }  # fmt: skip
 
 

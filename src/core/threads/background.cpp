@@ -10,7 +10,12 @@ Background::~Background() {
 
 void Background::run(std::function<void()> job) {
   wait();
-  running_ = std::async(std::launch::async | std::launch::deferred, std::move(job));
+  job_ = std::move(job);
+  // Not the job itself: std::async moves it into a thread's state before it learns that there is no thread.
+  running_ = std::async(std::launch::async | std::launch::deferred, [this] {
+    const auto own = std::exchange(job_, nullptr);  // what it holds is gone when it is done
+    own();
+  });
 }
 
 void Background::wait() {

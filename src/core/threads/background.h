@@ -25,7 +25,8 @@ class Background {
   bool ended_within(std::chrono::milliseconds time);
 
  private:
-  std::future<void> running_;
+  std::function<void()> job_;
+  std::future<void> running_;  // the last member: it ends before the job does
 };
 
 }  // namespace bnq::detail

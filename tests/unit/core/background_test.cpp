@@ -1,9 +1,14 @@
 #include "core/threads/background.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
+#include <chrono>
+#include <cstddef>
 #include <future>
+#include <memory>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -48,6 +53,61 @@ TEST(Background, IsDestroyedWithAnErrorInIt) {
   Background background;
   background.run([] { throw std::runtime_error("full"); });
 }
+
+TEST(Background, LetsGoOfAJobThatIsDone) {
+  const auto held = std::make_shared<int>(0);  // by a job: a packed tensor, of which no second one has to be there
+  Background background;
+  background.run([held] { ++*held; });
+  background.wait();
+  EXPECT_EQ(*held, 1);
+  EXPECT_EQ(held.use_count(), 1);
+}
+
+#if defined(__GLIBC__)
+/// While it lives the system has no thread: none of it has room for the stack.
+class NoThreads {
+ public:
+  NoThreads() {
+    pthread_getattr_default_np(&usual_);
+    pthread_attr_t endless;
+    pthread_attr_init(&endless);
+    pthread_attr_setstacksize(&endless, std::size_t{1} << 50U);
+    pthread_setattr_default_np(&endless);
+    pthread_attr_destroy(&endless);
+  }
+  ~NoThreads() {
+    pthread_setattr_default_np(&usual_);
+    pthread_attr_destroy(&usual_);
+  }
+  NoThreads(const NoThreads&) = delete;
+  NoThreads& operator=(const NoThreads&) = delete;
+
+ private:
+  pthread_attr_t usual_ = {};
+};
+
+TEST(Background, RunsOnTheCallersThreadWhereThereIsNoOther) {
+  const NoThreads none;
+  try {
+    std::thread([] {}).join();
+    GTEST_SKIP() << "the system gives threads all the same";
+  } catch (const std::system_error&) {
+  }
+  int ran = 0;
+  Background background;
+  background.run([&] { ++ran; });
+  background.run([&] { ++ran; });
+  EXPECT_TRUE(background.ended_within(std::chrono::milliseconds{0}));
+  EXPECT_EQ(ran, 2);
+  background.run([] { throw std::runtime_error("full"); });
+  EXPECT_THROW(background.wait(), std::runtime_error);
+  {
+    Background left;
+    left.run([&] { ++ran; });
+  }
+  EXPECT_EQ(ran, 3);
+}
+#endif
 
 }  // namespace
 }  // namespace bnq::detail
