@@ -245,6 +245,56 @@ def test_the_tokenizer(pattern: str | None, pre: str | None, tmp_path: Path) -> 
     assert field(gguf.GGUFReader(tmp_path / "out.gguf"), "tokenizer.ggml.pre") == pre
 
 
+def settings_of(document: dict[str, Any], path: str) -> Any:
+    for key in path.split("."):
+        document = document[int(key) if key.isdigit() else key]  # type: ignore[index]
+    return document
+
+
+PRE = "pre_tokenizer.pretokenizers"
+OTHER_TOKENIZERS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "lower case": ("", {"normalizer": {"type": "Lowercase"}}, "changes text before it looks for tokens"),
+    "one of two": (
+        "",
+        {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Prepend", "prepend": "_"}]}},
+        "changes text before it looks for tokens",
+    ),
+    "removes what it splits at": (f"{PRE}.0", {"behavior": "Removed"}, "--pre-tokenizer"),
+    "splits elsewhere": (f"{PRE}.0", {"invert": True}, "--pre-tokenizer"),
+    "a space in front": (f"{PRE}.1", {"add_prefix_space": True}, "--pre-tokenizer"),
+    "splits twice": (f"{PRE}.1", {"use_regex": True}, "--pre-tokenizer"),
+    "marks ends": ("model", {"end_of_word_suffix": "</w>"}, "marks where words begin or end"),
+    "marks parts": ("model", {"continuing_subword_prefix": "##"}, "marks where words begin or end"),
+    "NFC": ("", {"normalizer": {"type": "NFC"}}, ""),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_TOKENIZERS)
+def test_what_gguf_says_nothing_of_is_said(name: str, tmp_path: Path) -> None:
+    where, changed, warning = OTHER_TOKENIZERS[name]
+    source = folder_of(tmp_path / "in", "LlamaForCausalLM")
+    add_tokenizer(source)
+    document = json.loads((source / "tokenizer.json").read_text())
+    (settings_of(document, where) if where else document).update(changed)
+    (source / "tokenizer.json").write_text(json.dumps(document))
+    said = run_bnq("convert", source, tmp_path / "out.gguf", "--to", "tq2_0").stderr
+    assert warning in said
+    assert bool(said) == bool(warning)
+
+
+def test_an_empty_token_is_no_special_one(tmp_path: Path) -> None:
+    """A setting that is not there names no token, not the one without letters."""
+    source = folder_of(tmp_path / "in", "LlamaForCausalLM")
+    add_tokenizer(source)
+    document = json.loads((source / "tokenizer.json").read_text())
+    document["model"]["vocab"][""] = 94
+    (source / "tokenizer.json").write_text(json.dumps(document))
+    run_bnq("convert", source, tmp_path / "out.gguf", "--to", "tq2_0")
+    reader = gguf.GGUFReader(tmp_path / "out.gguf")
+    assert field(reader, "tokenizer.ggml.padding_token_id") == 0  # of config.json
+    assert "tokenizer.ggml.unknown_token_id" not in reader.fields
+
+
 def change(folder: Path, **changed: Any) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changed))

@@ -78,16 +78,30 @@ bool holds_type(const json& part, std::string_view type) {
   return list.is_array() && std::ranges::any_of(list, [&](const json& each) { return holds_type(each, type); });
 }
 
-/// The name of the pre-tokenizer; empty for one that bnq does not know.
+bool flag(const json& object, const char* key, bool otherwise) {
+  const json& own = member(object, key);
+  return own.is_boolean() ? own.get<bool>() : otherwise;
+}
+
+std::string text_of(const json& object, const char* key) {
+  const json& own = member(object, key);
+  return own.is_string() ? own.get<std::string>() : std::string();
+}
+
+/// The name of the pre-tokenizer; empty for one that bnq does not know. What its settings are when they are not there
+/// is what the tokenizers library takes.
 std::string pre_tokenizer(const json& part) {
   const json& list = member(part, "pretokenizers");
   const json& first = list.is_array() && !list.empty() ? list.front() : part;
-  const json& own_regex = member(first, "use_regex");
-  if (holds_type(first, "ByteLevel") && !(own_regex.is_boolean() && !own_regex.get<bool>())) {
+  const json& bytes = list.is_array() && !list.empty() ? list.back() : part;
+  if (flag(bytes, "add_prefix_space", true)) return {};  // no program does it by such a name
+  if (holds_type(first, "ByteLevel") && flag(first, "use_regex", true)) {
     return list.is_array() && list.size() > 1 ? "" : "gpt-2";
   }
   const json& regex = member(member(first, "pattern"), "Regex");
   if (!list.is_array() || list.size() != 2 || !holds_type(list[1], "ByteLevel") || !regex.is_string()) return {};
+  const bool keeps_all = text_of(first, "behavior") == "Isolated" && !flag(first, "invert", false);
+  if (!keeps_all || flag(bytes, "use_regex", true)) return {};
   const auto* const known = std::ranges::find(patterns, regex.get_ref<const std::string&>(), &Pattern::regex);
   return known == patterns.end() ? "" : std::string(known->name);
 }
@@ -113,7 +127,9 @@ class Tokens {
     types_[at] = static_cast<std::int32_t>(type);
   }
 
+  /// Nothing for an empty one: it is that of a setting which is not there.
   [[nodiscard]] std::optional<std::uint32_t> id_of(const std::string& token) const {
+    if (token.empty()) return {};
     const auto at = std::ranges::find(tokens_, token);
     if (at == tokens_.end()) return {};
     return static_cast<std::uint32_t>(at - tokens_.begin());
@@ -203,14 +219,21 @@ void add_chat_template(gguf::MetadataBuilder& metadata, const ModelFolder& folde
 std::string why_not(const json& tokenizer) {
   if (tokenizer.is_null()) return std::string("the folder has no ") + tokenizer_name;
   const json& model = member(tokenizer, "model");
-  const json& fallback = member(model, "byte_fallback");
-  const json& type = member(model, "type");
-  const bool is_bpe = type.is_string() && type.get_ref<const std::string&>() == "BPE";
-  if (!is_bpe) return "its tokenizer is no BPE";
+  if (text_of(model, "type") != "BPE") return "its tokenizer is no BPE";
   if (!member(model, "vocab").is_object() || !member(model, "merges").is_array()) return "its BPE has no vocabulary";
   const bool is_bytes = holds_type(member(tokenizer, "pre_tokenizer"), "ByteLevel");
-  if (!is_bytes || (fallback.is_boolean() && fallback.get<bool>())) return "its BPE is not of bytes";
-  return {};
+  if (!is_bytes || flag(model, "byte_fallback", false)) return "its BPE is not of bytes";
+  const bool is_marked =
+      !text_of(model, "continuing_subword_prefix").empty() || !text_of(model, "end_of_word_suffix").empty();
+  return is_marked ? "its BPE marks where words begin or end" : "";
+}
+
+/// NFC is in Qwen's, and its programs leave it out.
+bool changes_text(const json& normalizer) {
+  if (normalizer.is_null()) return false;
+  const json& list = member(normalizer, "normalizers");
+  if (list.is_array()) return std::ranges::any_of(list, changes_text);
+  return text_of(normalizer, "type") != "NFC";
 }
 
 }  // namespace
@@ -234,10 +257,18 @@ std::vector<std::string> add_tokenizer(gguf::MetadataBuilder& metadata, const Mo
   metadata.add_list("tokenizer.ggml.merges", std::span(views));
   add_special(metadata, tokens, settings, config);
   add_chat_template(metadata, folder, settings);
-  if (!name.empty()) return {};
-  return {
+  std::vector<std::string> warnings;
+  if (changes_text(member(tokenizer, "normalizer"))) {
+    warnings.emplace_back(
+        "the tokenizer changes text before it looks for tokens (its normalizer), which GGUF has no key for: programs "
+        "will "
+        "leave that out");
+  }
+  if (!name.empty()) return warnings;
+  warnings.emplace_back(
       "the tokenizer's way to cut text into words is none that bnq knows, so that tokenizer.ggml.pre is missing, and "
-      "programs will cut it otherwise; name it by --pre-tokenizer"};
+      "programs will cut it otherwise; name it by --pre-tokenizer");
+  return warnings;
 }
 
 }  // namespace bnq::detail
