@@ -133,7 +133,7 @@ void require_other_file(const std::filesystem::path& in, const std::filesystem::
                                        .what = "the output lies in the input folder, and would become a part of it",
                                        .cure = "name another output"});
   }
-  if (!is_inside(input, output)) return;
+  if (output.empty() || !is_inside(input, output)) return;  // a pipe has no such path
   fail(ErrorKind::invalid_argument,
        {.where = text_of(out), .what = "the output is a folder that holds the input", .cure = "name another output"});
 }

@@ -151,10 +151,11 @@ Work plan_work(const std::filesystem::path& in, const QuantizeOptions& options) 
   Work work{.source = Source(in), .options = options};
   if (work.source.gguf() != nullptr) {
     fail(ErrorKind::unsupported, {.where = text_of(in),
-                                  .what = "a GGUF file is not quantized",
+                                  .what = "quantizing reads safetensors files and folders, and this is a GGUF file",
                                   .cure = "`bnq dequantize` or `bnq convert` makes a safetensors file of it"});
   }
-  const ModelConfig config = config_of(work.source);
+  work.model = config_of(work.source);
+  const ModelConfig& config = work.model;
   require_not_packed(work.source, config);
   const FolderArchitecture folder_architecture(config.architecture, options.modules);
   const Architecture* const architecture = folder_architecture.get();

@@ -1,4 +1,5 @@
 #include "checkpoint/contents.h"
+#include "checkpoint/foreign/online_bitnet.h"
 #include "checkpoint/work.h"
 #include "core/threads/background.h"
 #include "io/folder/output_folder.h"
@@ -15,12 +16,17 @@ using detail::OutputShard;
 using detail::Work;
 
 /// `quantize` knows no names: its messages get file and tensor in front.
-QuantizedTensor quantize_entry(const detail::Source& source, const safetensors::Entry& entry, const Scheme& scheme) {
-  try {
-    return quantize(source.view(entry), scheme);
-  } catch (const Error& error) {
-    throw Error(error.kind(), detail::in_file(source.file_of(entry.name), entry.name) + ": " + error.what());
-  }
+QuantizedTensor quantize_entry(const Work& work, const safetensors::Entry& entry, const Scheme& scheme) {
+  const std::string where = detail::in_file(work.source.file_of(entry.name), entry.name);
+  QuantizedTensor q = [&] {
+    try {
+      return quantize(work.source.view(entry), scheme);
+    } catch (const Error& error) {
+      throw Error(error.kind(), where + ": " + error.what());
+    }
+  }();
+  if (q.counts().prequantized_granules > 0) detail::require_same_scale(where, work.model);
+  return q;
 }
 
 /// Leaves a quantized tensor to `disk`, which writes it while the next one is computed. A copy is all the disk's work:
@@ -29,7 +35,7 @@ void write_entry(Work& work, safetensors::Writer& writer, std::size_t i, detail:
   const safetensors::Entry& entry = work.source.tensors()[i];
   std::optional<FileForm>& form = work.forms[i];
   if (form) {
-    auto packed = detail::pack_for_file(quantize_entry(work.source, entry, form->scheme), form->layout);
+    auto packed = detail::pack_for_file(quantize_entry(work, entry, form->scheme), form->layout);
     disk.run([&writer, &form, packed = std::move(packed)] { detail::write_tensor(writer, *form, packed); });
   } else {
     disk.wait();

@@ -2,6 +2,7 @@
 
 #include <bnq/checkpoint.h>
 
+#include "checkpoint/clients/model_config.h"
 #include "core/fail.h"
 #include "io/file_form.h"
 #include "io/folder/output_shards.h"
@@ -20,6 +21,7 @@ struct Work {
   Source source;
   const QuantizeOptions& options;
   Plan plan = {};
+  ModelConfig model = {};  ///< of an input folder
   std::vector<std::optional<FileForm>> forms = {};  ///< one a planned tensor; empty: copied
   std::vector<OutputShard> shards = {};
   std::string index = {};   ///< bytes of the index of an output folder; empty with one shard

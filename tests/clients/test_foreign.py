@@ -208,6 +208,19 @@ def test_an_online_bitnet_stays_the_same_model(kept: list[str] | None, tmp_path:
     assert not (tmp_path / "int8").exists()
 
 
+def test_an_online_bitnet_of_ternary_floats(tmp_path: Path) -> None:
+    """Their scale is a for bnq, and the mean magnitude for the model: 52 % away."""
+    source = online_folder(tmp_path / "in")
+    tensors = load_file(source / "model.safetensors")
+    name = "model.layers.0.mlp.up_proj.weight"
+    weight = tensors[name]
+    signs = torch.sign(weight) * (weight.abs() > weight.abs().median())
+    save_file(tensors | {name: 0.5 * signs}, source / "model.safetensors", metadata={"format": "pt"})
+    for verb, *more in (["quantize", "--scheme", "ternary"], ["convert", "--to", "u2_hf"]):
+        assert "mean magnitude is not a" in run_bnq(verb, source, tmp_path / "out", *more, code=2).stderr
+        assert not (tmp_path / "out").exists()
+
+
 def test_norms_of_linear_layers_are_not_lost(tmp_path: Path) -> None:
     """Without its config the folder is a model of plain layers, which is 80 % away."""
     run_bnq("quantize", online_folder(tmp_path / "in"), tmp_path / "low", "--scheme", "ternary", "--strict")

@@ -2,6 +2,7 @@
 
 #include "checkpoint/convert/narrow.h"
 #include "checkpoint/findings.h"
+#include "checkpoint/foreign/online_bitnet.h"
 #include "checkpoint/target/common_layout.h"
 #include "core/fail.h"
 #include "io/system_call.h"
@@ -71,6 +72,7 @@ void Conversion::add_quantized() {
 void Conversion::add_plain(const Entry& entry) {
   Item item{.name = entry.name, .dtype = entry.dtype, .shape = entry.shape, .nbytes = entry.nbytes};
   if (is_ternary(source_, entry)) {
+    require_same_scale(in_file(source_.file_of(entry.name), entry.name), config_of(source_));
     item.scheme = Scheme::parse("ternary");
     ++result.tensors;
     ++result.ternary_floats;

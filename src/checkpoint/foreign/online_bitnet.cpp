@@ -44,6 +44,14 @@ void require_plain_layers(const std::filesystem::path& folder, const ModelConfig
         .got = "use_rms_norm true"});
 }
 
+void require_same_scale(const std::string& where, const ModelConfig& config) {
+  if (!config.quantization.is_online) return;
+  fail(ErrorKind::unsupported, {.where = where,
+                                .what = "holds -a, 0, +a alone, and config.json says that the model computes with "
+                                        "ternary codes of its floats ('online'): their mean magnitude is not a",
+                                .cure = floats_alone});
+}
+
 void require_same_model(const std::filesystem::path& folder, const ModelConfig& config,
                         const Architecture* architecture, const Plan& plan) {
   const QuantizationConfig& online = config.quantization;

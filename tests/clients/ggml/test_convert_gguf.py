@@ -69,7 +69,7 @@ def test_it_is_verified_by_way_of_safetensors(tmp_path: Path) -> None:
     """Beside a folder, whose names are others, it would look as if nothing of the model were in it."""
     source = folder_of(tmp_path / "in", "LlamaForCausalLM")
     bnq.convert(source, tmp_path / "out.gguf", "q8_0", strict=True)
-    with pytest.raises(bnq.UnsupportedError, match="other names.*bnq convert FILE.gguf OUT.safetensors --to i8"):
+    with pytest.raises(bnq.UnsupportedError, match=r"other names.*bnq convert FILE.gguf OUT.safetensors --to i8"):
         bnq.verify(source, tmp_path / "out.gguf")
     bnq.convert(tmp_path / "out.gguf", tmp_path / "back.safetensors", "i8", strict=True)
     verification = bnq.verify(source, tmp_path / "back.safetensors", min_sqnr_db=float("inf"))
@@ -282,6 +282,49 @@ def test_what_gguf_says_nothing_of_is_said(name: str, tmp_path: Path) -> None:
     assert bool(said) == bool(warning)
 
 
+AROUND: list[tuple[list[str], dict[str, bool], tuple[bool, bool], str]] = [
+    ([], {}, (False, False), ""),
+    (["<s>", ""], {}, (True, False), ""),
+    (["", "</s>"], {}, (False, True), ""),
+    (["<s>", "", "</s>"], {"add_bos_token": False}, (False, True), ""),
+    (["</s>", ""], {}, (False, False), "puts '</s>' around each text, which is not its bos token"),
+]
+
+
+@pytest.mark.parametrize("case", AROUND)
+def test_tokens_around_a_text(case: tuple[list[str], dict[str, bool], tuple[bool, bool], str], tmp_path: Path) -> None:
+    """Said in any case: llama.cpp puts one before texts of llama-bpe where a file says nothing."""
+    pieces, stated, added, said = case
+    source = folder_of(tmp_path / "in", "LlamaForCausalLM")
+    add_tokenizer(source)
+    settings = {"bos_token": "<s>", "eos_token": "</s>"} | stated
+    (source / "tokenizer_config.json").write_text(json.dumps(settings))
+    document = json.loads((source / "tokenizer.json").read_text())
+    single = [
+        {"SpecialToken": {"id": p, "type_id": 0}} if p else {"Sequence": {"id": "A", "type_id": 0}} for p in pieces
+    ]
+    template = {"type": "TemplateProcessing", "single": single, "pair": [], "special_tokens": {}}
+    document["post_processor"] = (
+        {"type": "Sequence", "processors": [{"type": "ByteLevel"}, template]} if pieces else None
+    )
+    (source / "tokenizer.json").write_text(json.dumps(document))
+    warnings = run_bnq("convert", source, tmp_path / "out.gguf", "--to", "tq2_0").stderr
+    assert said in warnings
+    assert bool(said) == bool(warnings)
+    reader = gguf.GGUFReader(tmp_path / "out.gguf")
+    assert (field(reader, "tokenizer.ggml.add_bos_token"), field(reader, "tokenizer.ggml.add_eos_token")) == added
+
+
+def test_two_tokens_of_one_id(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "in", "LlamaForCausalLM")
+    add_tokenizer(source)
+    document = json.loads((source / "tokenizer.json").read_text())
+    document["model"]["vocab"]["zebra"] = document["model"]["vocab"]["a"]
+    (source / "tokenizer.json").write_text(json.dumps(document))
+    with pytest.raises(bnq.BadContentError, match=r"two tokens have one id \(got \d+ of 'a' and 'zebra'\)"):
+        bnq.convert(source, tmp_path / "out.gguf", "tq2_0")
+
+
 def test_an_empty_token_is_no_special_one(tmp_path: Path) -> None:
     """A setting that is not there names no token, not the one without letters."""
     source = folder_of(tmp_path / "in", "LlamaForCausalLM")
@@ -323,6 +366,26 @@ REFUSED: list[tuple[str, Any, str]] = [
     ),
     ("LlamaForCausalLM", lambda f: change(f, num_hidden_layers=2**30), "missing.*'model.layers.2.input_lay"),
     ("LlamaForCausalLM", lambda f: change(f, head_dim=2**30), "q_proj.*not the shape"),
+    (
+        "LlamaForCausalLM",
+        lambda f: change(f, intermediate_size=256),
+        r"gate_proj.*not the shape.*\[512, 256\], need \[256, 256\]",
+    ),
+    (
+        "LlamaForCausalLM",
+        lambda f: retensor(f, **{"model.norm.weight": np.ones(128, np.float32)}),
+        r"model.norm.*not the shape.*\[128\], need \[256\]",
+    ),
+    (
+        "LlamaForCausalLM",
+        lambda f: retensor(f, **{"lm_head.weight": np.full((50, 256), 0.3, np.float32)}),
+        r"lm_head.*not the shape.*\[50, 256\], need \[96, 256\]",
+    ),
+    (
+        "LlamaForCausalLM",
+        lambda f: retensor(f, **{"model.norm.weight": np.ones(256, np.float64)}),
+        "norm.weight'.*dtype.*f64",
+    ),
     ("LlamaForCausalLM", lambda f: change(f, hidden_size="x"), "'hidden_size' is missing or no size"),
     ("LlamaForCausalLM", lambda f: change(f, rope_parameters={"rope_type": "yarn"}), "scaled in a way.*'yarn'"),
     ("LlamaForCausalLM", lambda f: change(f, rope_parameters={"rope_type": 7}), "'rope_type' is no text.*got 7"),

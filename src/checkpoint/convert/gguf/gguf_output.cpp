@@ -131,7 +131,7 @@ class GgufOutput final : public ItemWriter {
     gguf::Entry entry{.name = item.out, .shape = item.shape};
     if (item.scheme) {
       entry.type = gguf::find_type(conversion_.to().name());
-    } else {
+    } else if (conversion_.source().gguf() != nullptr || is_quantizable(item.dtype)) {  // loaders take no other floats
       entry.type = gguf::find_type(widens(item) ? DType::f32 : item.dtype);
     }
     if (entry.type != nullptr) return entry;

@@ -8,19 +8,20 @@ namespace bnq::detail {
 namespace {
 
 // Names of GGUF: the tables of llama.cpp (llama-arch.cpp), which its kin share.
-constexpr std::array<TensorName, 3> outside{{{"model.embed_tokens.weight", embedding_name},
-                                             {"model.norm.weight", output_norm_name},
-                                             {"lm_head.weight", head_name}}};
+using enum Extent;
+constexpr std::array<TensorName, 3> outside{{{"model.embed_tokens.weight", embedding_name, {vocabulary, width}},
+                                             {"model.norm.weight", output_norm_name, {width}},
+                                             {"lm_head.weight", head_name, {vocabulary, width}}}};
 
-constexpr std::array<TensorName, 9> llama{{{"input_layernorm.weight", "attn_norm.weight"},
-                                           {"self_attn.q_proj.weight", "attn_q.weight"},
-                                           {"self_attn.k_proj.weight", "attn_k.weight"},
-                                           {"self_attn.v_proj.weight", "attn_v.weight"},
-                                           {"self_attn.o_proj.weight", "attn_output.weight"},
-                                           {"post_attention_layernorm.weight", "ffn_norm.weight"},
-                                           {"mlp.gate_proj.weight", "ffn_gate.weight"},
-                                           {"mlp.up_proj.weight", "ffn_up.weight"},
-                                           {"mlp.down_proj.weight", "ffn_down.weight"}}};
+constexpr std::array<TensorName, 9> llama{{{"input_layernorm.weight", "attn_norm.weight", {width}},
+                                           {"self_attn.q_proj.weight", "attn_q.weight", {queries, width}},
+                                           {"self_attn.k_proj.weight", "attn_k.weight", {keys, width}},
+                                           {"self_attn.v_proj.weight", "attn_v.weight", {keys, width}},
+                                           {"self_attn.o_proj.weight", "attn_output.weight", {width, queries}},
+                                           {"post_attention_layernorm.weight", "ffn_norm.weight", {width}},
+                                           {"mlp.gate_proj.weight", "ffn_gate.weight", {inner_width, width}},
+                                           {"mlp.up_proj.weight", "ffn_up.weight", {inner_width, width}},
+                                           {"mlp.down_proj.weight", "ffn_down.weight", {width, inner_width}}}};
 
 template <std::size_t n>
 constexpr std::array<TensorName, llama.size() + n> llama_and(const std::array<TensorName, n>& more) {
@@ -30,13 +31,13 @@ constexpr std::array<TensorName, llama.size() + n> llama_and(const std::array<Te
   return all;
 }
 
-constexpr auto qwen2 = llama_and<3>({{{"self_attn.q_proj.bias", "attn_q.bias"},
-                                      {"self_attn.k_proj.bias", "attn_k.bias"},
-                                      {"self_attn.v_proj.bias", "attn_v.bias"}}});
-constexpr auto qwen3 = llama_and<2>(
-    {{{"self_attn.q_norm.weight", "attn_q_norm.weight"}, {"self_attn.k_norm.weight", "attn_k_norm.weight"}}});
-constexpr auto bitnet = llama_and<2>(
-    {{{"self_attn.attn_sub_norm.weight", "attn_sub_norm.weight"}, {"mlp.ffn_sub_norm.weight", "ffn_sub_norm.weight"}}});
+constexpr auto qwen2 = llama_and<3>({{{"self_attn.q_proj.bias", "attn_q.bias", {queries}},
+                                      {"self_attn.k_proj.bias", "attn_k.bias", {keys}},
+                                      {"self_attn.v_proj.bias", "attn_v.bias", {keys}}}});
+constexpr auto qwen3 = llama_and<2>({{{"self_attn.q_norm.weight", "attn_q_norm.weight", {head_width}},
+                                      {"self_attn.k_norm.weight", "attn_k_norm.weight", {head_width}}}});
+constexpr auto bitnet = llama_and<2>({{{"self_attn.attn_sub_norm.weight", "attn_sub_norm.weight", {width}},
+                                       {"mlp.ffn_sub_norm.weight", "ffn_sub_norm.weight", {inner_width}}}});
 
 // Behind bitnet its names elsewhere, with squared ReLU as the model needs it.
 constexpr std::array maps{
@@ -102,12 +103,18 @@ std::string gguf_name(const ModelMap& map, std::string_view hf) {
 }
 
 std::string hf_name(const ModelMap& map, std::string_view gguf) {
-  const auto* const at = std::ranges::find(outside, gguf, &TensorName::gguf);
-  if (at != outside.end()) return std::string(at->hf);
+  const TensorName* const tensor = find_tensor(map, gguf);
+  if (tensor == nullptr) return {};
+  const std::string_view layer = split(gguf, gguf_layers)[0];
+  if (layer.empty()) return std::string(tensor->hf);
+  return std::string(hf_layers) + std::string(layer) + "." + std::string(tensor->hf);
+}
+
+const TensorName* find_tensor(const ModelMap& map, std::string_view gguf) {
   const auto [layer, inside] = split(gguf, gguf_layers);
-  const auto own = std::ranges::find(map.layer, inside, &TensorName::gguf);
-  if (layer.empty() || own == map.layer.end()) return {};
-  return std::string(hf_layers) + std::string(layer) + "." + std::string(own->hf);
+  const std::span<const TensorName> names = layer.empty() ? std::span<const TensorName>(outside) : map.layer;
+  const auto at = std::ranges::find(names, layer.empty() ? gguf : inside, &TensorName::gguf);
+  return at == names.end() ? nullptr : &*at;
 }
 
 Rotated rotated(std::string_view gguf) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -8,10 +9,14 @@
 
 namespace bnq::detail {
 
-/// A tensor's name in Hugging Face's folders and in GGUF, without what stands before it in a layer.
+/// What an extent of a tensor is, of those that config.json states.
+enum class Extent : std::uint8_t { none, vocabulary, width, inner_width, head_width, queries, keys };
+
+/// A tensor's name in Hugging Face's folders and in GGUF, without what stands before it in a layer, and its shape.
 struct TensorName {
   std::string_view hf;
   std::string_view gguf;
+  std::array<Extent, 2> shape;  ///< of a vector the first
 };
 
 /// One architecture: what its tensors are called in GGUF, and in which order rows lie there.
@@ -39,6 +44,9 @@ struct ModelMap {
 /// Empty for a name that the architecture does not have. "model.layers.3.mlp.up_proj.weight" is "blk.3.ffn_up.weight".
 [[nodiscard]] std::string gguf_name(const ModelMap& map, std::string_view hf);
 [[nodiscard]] std::string hf_name(const ModelMap& map, std::string_view gguf);
+
+/// The row of a tensor by its name in GGUF; null where there is none.
+[[nodiscard]] const TensorName* find_tensor(const ModelMap& map, std::string_view gguf);
 
 /// Is this, in GGUF, a weight or bias of q or k, whose rows may have another order there?
 enum class Rotated : std::uint8_t { no, query, key };

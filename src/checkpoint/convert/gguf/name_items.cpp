@@ -63,16 +63,33 @@ void for_each_name(const ModelMap& map, const HfModel& model, const Take& take) 
   }
 }
 
-/// What else is sized by the config is sized by these.
-void require_sizes(const Source& source, const Item& item, const HfModel& model) {
-  Shape need;
-  if (item.out == embedding_name) need = {model.vocabulary, model.width};
-  const Rotated kind = rotated(item.out);
-  if (kind != Rotated::no && !item.shape.empty()) {
-    need = item.shape;
-    need.front() = (kind == Rotated::query ? model.heads : model.key_heads) * model.head_width;
+std::int64_t size_of(const HfModel& model, Extent extent) {
+  switch (extent) {
+    case Extent::vocabulary:
+      return model.vocabulary;
+    case Extent::width:
+      return model.width;
+    case Extent::inner_width:
+      return model.inner_width;
+    case Extent::head_width:
+      return model.head_width;
+    case Extent::queries:
+      return model.heads * model.head_width;
+    case Extent::keys:
+      return model.key_heads * model.head_width;
+    case Extent::none:
+      break;
   }
-  if (need.empty() || need == item.shape) return;
+  return 0;
+}
+
+/// A loader makes tensors by the config, and reads these into them.
+void require_shape(const Source& source, const Item& item, const ModelMap& map, const HfModel& model) {
+  Shape need;
+  for (const Extent extent : find_tensor(map, item.out)->shape) {
+    if (extent != Extent::none) need.push_back(size_of(model, extent));
+  }
+  if (need == item.shape) return;
   fail(ErrorKind::bad_content, {.where = in_file(source.path(), item.name),
                                 .what = "has not the shape that config.json states",
                                 .got = to_string(item.shape),
@@ -124,7 +141,7 @@ std::vector<Item> ordered(const Source& source, const std::vector<Item>& items, 
                                     .need = "'" + hf_name(map, name) + "'"});
     }
     item.mapped().out = std::move(name);
-    require_sizes(source, item.mapped(), model);
+    require_shape(source, item.mapped(), map, model);
     if (map.is_interleaved) {
       set_order(item.mapped(), in_file(source.path(), item.mapped().name), {model.heads, model.key_heads},
                 RowOrder::halves_to_pairs);

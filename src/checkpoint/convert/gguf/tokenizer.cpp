@@ -123,6 +123,13 @@ class Tokens {
                                     .need = "0 to " + std::to_string(tokens_.size() - 1) + ", as config.json says"});
     }
     const auto at = id.get<std::size_t>();
+    const bool is_taken = types_[at] != static_cast<std::int32_t>(TokenType::unused);
+    if (is_taken && tokens_[at] != token) {
+      fail(ErrorKind::bad_content,
+           {.where = where_,
+            .what = "two tokens have one id",
+            .got = id.dump() + " of '" + printable(tokens_[at]) + "' and '" + printable(token) + "'"});
+    }
     tokens_[at] = token;
     types_[at] = static_cast<std::int32_t>(type);
   }
@@ -191,18 +198,60 @@ std::string token_text(const json& value) {
   return text.is_string() ? text.get<std::string>() : std::string();
 }
 
-void add_special(gguf::MetadataBuilder& metadata, const Tokens& tokens, const json& settings, const json& config) {
+/// Tokens that the tokenizer itself puts around a text (its TemplateProcessing), where its settings do not say it.
+struct Template {
+  std::string first = {};  ///< empty: none
+  std::string last = {};
+};
+
+Template template_of(const json& processor) {
+  const json& list = member(processor, "processors");
+  if (list.is_array()) {
+    for (const json& each : list) {
+      if (text_of(each, "type") == "TemplateProcessing") return template_of(each);
+    }
+  }
+  const json& pieces = member(processor, "single");
+  if (!pieces.is_array() || pieces.empty()) return {};
+  return {text_of(member(pieces.front(), "SpecialToken"), "id"), text_of(member(pieces.back(), "SpecialToken"), "id")};
+}
+
+/// Is a token to be put before each text, or behind it? Said in any case: programs have defaults of their own.
+void add_around(gguf::MetadataBuilder& metadata, const json& settings, const char* kind, bool otherwise) {
+  const std::string setting = std::string("add_") + kind + "_token";
+  metadata.add("tokenizer.ggml." + setting, flag(settings, setting.c_str(), otherwise));
+}
+
+/// The id of the "bos", "eos", "unk" or "pad" token.
+std::optional<std::uint32_t> special_id(const Tokens& tokens, const json& settings, const json& config,
+                                        const std::string& kind) {
+  const std::string setting = kind + "_token";
+  if (const auto id = tokens.id_of(token_text(member(settings, setting.c_str())))) return id;
+  const json& stated = member(config, (setting + "_id").c_str());
+  const json& first = stated.is_array() && !stated.empty() ? stated.front() : stated;
+  if (!first.is_number_unsigned()) return {};
+  return first.get<std::uint32_t>();
+}
+
+/// Returns a warning, or an empty text.
+std::string add_special(gguf::MetadataBuilder& metadata, const Tokens& tokens, const json& settings, const json& config,
+                        const Template& around) {
   constexpr std::array<std::pair<const char*, const char*>, 4> kinds{
       {{"bos", "bos"}, {"eos", "eos"}, {"unk", "unknown"}, {"pad", "padding"}}};
   for (const auto& [hf, ggml] : kinds) {
-    std::optional<std::uint32_t> id = tokens.id_of(token_text(member(settings, (std::string(hf) + "_token").c_str())));
-    const json& stated = member(config, (std::string(hf) + "_token_id").c_str());
-    const json& first = stated.is_array() && !stated.empty() ? stated.front() : stated;
-    if (!id && first.is_number_unsigned()) id = first.get<std::uint32_t>();
+    const auto id = special_id(tokens, settings, config, hf);
     if (id) metadata.add("tokenizer.ggml." + std::string(ggml) + "_token_id", *id);
-    const json& adds = member(settings, ("add_" + std::string(hf) + "_token").c_str());
-    if (adds.is_boolean()) metadata.add("tokenizer.ggml.add_" + std::string(hf) + "_token", adds.get<bool>());
   }
+  std::string warning;
+  for (const auto& [kind, token] : {std::pair("bos", around.first), std::pair("eos", around.last)}) {
+    const bool is_own = token.empty() || tokens.id_of(token) == special_id(tokens, settings, config, kind);
+    if (!is_own) {
+      warning = "the tokenizer puts '" + printable(token) + "' around each text, which is not its " + kind +
+                " token, and GGUF has no key for that: programs will leave it out";
+    }
+    add_around(metadata, settings, kind, !token.empty() && is_own);
+  }
+  return warning;
 }
 
 void add_chat_template(gguf::MetadataBuilder& metadata, const ModelFolder& folder, const json& settings) {
@@ -255,9 +304,12 @@ std::vector<std::string> add_tokenizer(gguf::MetadataBuilder& metadata, const Mo
   if (!name.empty()) metadata.add("tokenizer.ggml.pre", std::string_view(name));
   tokens.write(metadata);
   metadata.add_list("tokenizer.ggml.merges", std::span(views));
-  add_special(metadata, tokens, settings, config);
-  add_chat_template(metadata, folder, settings);
+  const Template around = template_of(member(tokenizer, "post_processor"));
   std::vector<std::string> warnings;
+  if (std::string warning = add_special(metadata, tokens, settings, config, around); !warning.empty()) {
+    warnings.push_back(std::move(warning));
+  }
+  add_chat_template(metadata, folder, settings);
   if (changes_text(member(tokenizer, "normalizer"))) {
     warnings.emplace_back(
         "the tokenizer changes text before it looks for tokens (its normalizer), which GGUF has no key for: programs "
