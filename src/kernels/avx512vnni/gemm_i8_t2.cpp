@@ -8,7 +8,7 @@ namespace {
 
 constexpr unsigned fields = 4;                  // of two bits, in a byte
 constexpr std::int64_t panel_from_tokens = 48;  // from so many on, decoding a panel once is cheaper than in every tile
-constexpr std::int64_t prefetch_bytes = 2048;   // ahead of a stream that comes from memory
+constexpr std::int64_t prefetch_bytes = 4096;   // ahead of a stream that comes from memory
 
 constexpr std::int64_t step_bytes(unsigned vectors) { return 64 * vectors; }
 

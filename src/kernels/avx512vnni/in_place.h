@@ -22,7 +22,7 @@ constexpr std::int64_t lane_codes = 4;                  // of depth, in a lane
 constexpr std::int64_t block_tokens = 768;              // that a chunk serves before it is laid out again
 constexpr std::int64_t sums_bytes = 64 * most_vectors;  // of a token: its outputs of a panel
 
-constexpr std::int64_t ask_bytes = 1024;  // ahead in a row that comes from memory
+constexpr std::int64_t ask_bytes = 8192;  // ahead in rows that come from memory, all that lie side by side
 
 /// Has a line brought nearer; no memory is touched where there is none.
 inline void ask_for(const void* at) noexcept { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T0); }
@@ -30,7 +30,8 @@ inline void ask_for(const void* at) noexcept { _mm_prefetch(static_cast<const ch
 /// What to ask for at code k of `size` in R rows side by side: bytes further on, past the end those of the next R rows.
 template <unsigned R>
 inline std::int64_t ahead(std::int64_t k, std::int64_t size, std::int64_t row_bytes) noexcept {
-  return k + ask_bytes + (k + ask_bytes < size ? 0 : (R - 1) * row_bytes);
+  constexpr std::int64_t in_each = ask_bytes / R;
+  return k + in_each + (k + in_each < size ? 0 : (R - 1) * row_bytes);
 }
 
 /// The first `count` bytes, up to 64.
