@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from .._arrays.frameworks import TORCH
-from ..errors import UnsupportedError
+from ..errors import InvalidArgumentError, UnsupportedError
 from ..layout import Layout, PackedTensor, layouts, pack, unpack
 from ..linear import Linear
 from ..quantized_tensor import QuantizedTensor, quantize_as
@@ -234,8 +234,14 @@ def _straight_through(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noq
 
 def _each_in_a_batch(info: Any, batched: tuple[int | None, ...], x: Tensor, *parts: Any) -> tuple[Tensor, int]:
     """torch.vmap: one more axis of tokens."""
-    if any(axis is not None for axis in batched[1:3]):
-        raise UnsupportedError("bnq::packed_linear: one set of weights serves all (got a batch of weights); use a loop")
+    if any(axis is not None for axis in batched[1:4]):
+        raise UnsupportedError(
+            "bnq::packed_linear: one set of weights serves all (got a batch of weights, scales or biases); use a loop"
+        )
+    if x.dim() < 2:  # the axis of the batch would be read as the depth
+        raise InvalidArgumentError(
+            "bnq::packed_linear: x has another depth (got scalars in a batch, need [..., K]); give vmap whole tokens"
+        )
     del info
     return torch.ops.bnq.packed_linear(x.movedim(batched[0] or 0, 0), *parts), 0
 

@@ -364,6 +364,17 @@ def test_transformations(packed: PackedLinear) -> None:
     assert torch.equal(traced(-X), packed(-X))
 
 
+def test_a_batch_of_scalars_is_no_token(packed: PackedLinear) -> None:
+    """As many of them as the depth, or the outputs, would fit."""
+    weight, scales, _, *rest = packed._parts()
+    with pytest.raises(bnq.InvalidArgumentError, match="got scalars in a batch"):
+        torch.vmap(packed)(torch.ones(packed.in_features))
+    with pytest.raises(bnq.UnsupportedError, match="biases"):
+        torch.vmap(lambda bias: torch.ops.bnq.packed_linear(X, weight, scales, bias, *rest))(
+            torch.ones(packed.out_features)
+        )
+
+
 def test_a_bad_token_stays_alone(packed: PackedLinear) -> None:
     x = X.clone()
     x[1, 7] = torch.nan
