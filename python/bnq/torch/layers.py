@@ -49,7 +49,14 @@ def is_plain(module: nn.Module) -> bool:
         and "bias" in own
         and type(own["bias"]) in bias_kinds
         and "forward" not in vars(module)
+        and not has_more(module)
     )
+
+
+def has_more(module: nn.Module) -> bool:
+    """Does it hold more than weight and bias, as an adapter by hooks does? A successor would not have it."""
+    own = [tensor for name, tensor in module._parameters.items() if name not in ("weight", "bias")]
+    return any(held is not None for held in (*own, *module._buffers.values(), *module._modules.values()))
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -172,4 +179,6 @@ def _why_linear(module: nn.Linear) -> str:
         return "a BitLinear, which convert_ packs"
     if type(module) is not nn.Linear:
         return f"a subclass of nn.Linear that bnq does not know ({type(module).__name__})"
+    if has_more(module):
+        return "it holds parameters, buffers or layers beside weight and bias, which its successor would not have"
     return "a float layer" if is_plain(module) else "its weight or bias is no plain nn.Parameter of its own"

@@ -127,6 +127,28 @@ def test_torchs_encoder_feeds_no_nested_tensors(verb: str, tmp_path: Any) -> Non
         assert encoder.layers[1].linear2(x.new_ones(1, 32)).isfinite().all()
 
 
+MORE: list[Callable[[nn.Module], Any]] = [
+    lambda layer: layer.register_parameter("more", nn.Parameter(torch.full((8,), 3.0))),
+    lambda layer: layer.register_buffer("more", torch.full((8,), 3.0)),
+    lambda layer: layer.register_module("more", linear()),
+]
+
+
+@pytest.mark.parametrize("add", MORE)
+@pytest.mark.parametrize("swapped", [quantize_, prepare_qat_])
+def test_a_layer_that_holds_more_is_kept_with_all_of_it(swapped: Callable[..., Any], add: Callable[..., Any]) -> None:
+    """An adapter by a hook; one that asks whether its tensors are there would be left out in silence."""
+    layer = linear()
+    add(layer)
+    layer.register_forward_hook(lambda module, _, y: y * 3 if hasattr(module, "more") else y)
+    model = nn.Sequential(layer, linear())
+    keys = [key for key in model.state_dict() if key.startswith("0.")]
+    done = swapped(model, 8, lambda _, name: name in ("0", "1"))
+    assert model[0] is layer
+    assert [key for key in model.state_dict() if key.startswith("0.")] == keys
+    assert swapped is prepare_qat_ or "beside weight and bias" in str(done)
+
+
 class Reads(nn.Module):
     """As T5 does: the input has to have the type of a weight."""
 
