@@ -170,6 +170,42 @@ def test_a_layer_whose_weight_is_read_is_kept_and_said() -> None:
     assert model(x).isfinite().all()
 
 
+class ReadsByOtherWays(nn.Module):
+    """A scale that is computed of weights; of packed bytes it would be a number too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_property, self.by_name, self.by_index = linear(), linear(), nn.ModuleList([linear(), linear()])
+        self.in_loop, self.in_dict = nn.ModuleList([linear()]), nn.ModuleDict({"a": linear()})
+        self.numbered, self.nested = nn.ModuleList([linear()]), nn.ModuleList([Reads()])
+        self.called, self.on_its_device = linear(), linear()
+
+    @property
+    def scale(self) -> torch.Tensor:
+        return self.by_property.weight.abs().mean()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        layer = self.by_name
+        weight = layer.weight
+        scale = self.scale + weight.abs().mean() + self.by_index[1].weight.abs().mean()
+        for one in self.in_loop:
+            scale = scale + one.weight.abs().mean()
+        for _, one in enumerate(self.numbered):
+            scale = scale + one.weight.abs().mean()
+        scale = scale + sum(one.weight.abs().mean() for one in self.in_dict.values())
+        scale = scale + self.nested[0].inner["wi"].weight.abs().mean()
+        y: torch.Tensor = self.on_its_device(self.called(x).to(self.on_its_device.weight.device))
+        return y * scale
+
+
+def test_weights_that_are_read_by_other_names_are_found() -> None:
+    model, x = ReadsByOtherWays(), torch.randn(3, 8)
+    want = model(x)
+    coverage = quantize_(model, 8)
+    assert [layer.name for layer in coverage.layers] == ["called", "on_its_device"]
+    assert (model(x) - want).norm() <= 0.05 * want.norm()
+
+
 def test_forward_mode_is_refused_not_dropped() -> None:
     x, layer = torch.randn(2, 8), BitLinear(8, 8)
     with forward_ad.dual_level():
