@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import models
 import oracle
 import pytest
 import torch
@@ -97,6 +98,31 @@ def test_conv1d_and_renamed_models_are_refused(tmp_path: Path) -> None:
         with pytest.raises(bnq.UnsupportedError, match=message):
             model.save_pretrained(tmp_path / "out")
         assert not list((tmp_path / "out").glob("*"))
+
+
+def test_experts_that_the_client_cannot_fuse_are_refused(tmp_path: Path) -> None:
+    """transformers stores them one by one, and with compressed-tensors finds none of them again."""
+    sizes = models.DECODER | {"num_local_experts": 4}
+    model: Any = transformers.MixtralForCausalLM(transformers.MixtralConfig(**sizes)).eval()
+    for scheme in ("8", "4"):
+        packed = copy.deepcopy(model)
+        bnq.torch.quantize_(packed, scheme)
+        with pytest.raises(bnq.UnsupportedError, match=r"mlp\.\w+.*under another name"):
+            packed.save_pretrained(tmp_path / "out")
+        assert not list((tmp_path / "out").glob("*"))
+    bnq.torch.quantize_(model, "ternary")
+    model.save_pretrained(tmp_path / "ternary")
+    with torch.no_grad():
+        assert torch.allclose(run(load(tmp_path / "ternary", "MixtralForCausalLM")), run(model), atol=1e-4)
+
+
+def test_a_bit_linear_beside_packed_layers_is_refused(tmp_path: Path) -> None:
+    """The client would compute with its float weights."""
+    model = make_model("LlamaForCausalLM")
+    bnq.torch.prepare_qat_(model, filter_fn=lambda _, name: "up_proj" in name)
+    bnq.torch.quantize_(model, 8)
+    with pytest.raises(bnq.UnsupportedError, match=r"up_proj is a BitLinear.*convert_"):
+        model.save_pretrained(tmp_path / "out")
 
 
 def test_a_part_of_a_model_and_copies_know_it_too(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from transformers.quantizers.base import HfQuantizer
 from .. import _core
 from ..errors import UnsupportedError
 from .architecture import modules_in
+from .bit_linear import BitLinear
 from .ops import layout_of
 from .packed_linear import PackedLinear
 
@@ -54,8 +55,10 @@ class PackedQuantizer(HfQuantizer):
         for name, layer in layers.items():
             state |= {f"{name}.{key}": tensor for key, tensor in _stored(layer, form, model.dtype).items()}
         _forget_client(model)
-        _require_names(model, state, layers)
-        model.config.quantization_config = json.loads(form.quantization_config)
+        config = json.loads(form.quantization_config)
+        _require_names(model, state, layers, all_names=config["quant_method"] == "compressed-tensors")
+        _require_converted(model)
+        model.config.quantization_config = config
         return state, {}
 
 
@@ -105,12 +108,25 @@ def _forget_client(model: Any) -> None:
         model._weight_conversions = [c for c, drop in zip(conversions, is_clients, strict=True) if not drop]
 
 
-def _require_names(model: Any, state: dict[str, Tensor], layers: dict[str, PackedLinear]) -> None:
-    """transformers renames and fuses tensors of some models as it writes them, and its clients know nothing of that."""
+def _require_converted(model: nn.Module) -> None:
+    """The client would compute with the float weights that a BitLinear trains."""
+    for name, module in model.named_modules():
+        if isinstance(module, BitLinear):
+            raise UnsupportedError(
+                f"save_pretrained: beside packed layers {name} is a BitLinear, whose float weights no client would "
+                "quantize; convert_ the model first"
+            )
+
+
+def _require_names(model: Any, state: dict[str, Tensor], layers: dict[str, PackedLinear], *, all_names: bool) -> None:
+    """transformers renames and fuses tensors of some models as it writes them, and its clients know nothing of that.
+
+    With compressed-tensors it cannot fuse what is in floats either, such as the experts of Mixtral, as it reads them.
+    """
     written = revert_weight_conversion(model, dict(state))
     for key in state:
-        if key.rpartition(".")[0] in layers and key not in written:
+        if (all_names or key.rpartition(".")[0] in layers) and key not in written:
             raise UnsupportedError(
                 f"save_pretrained: transformers stores {key} under another name, which no client of packed weights "
-                "knows; quantize the float folder with bnq.quantize_checkpoint and use bnq.torch.load_"
+                "knows; save its state_dict"
             )
