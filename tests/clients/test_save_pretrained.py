@@ -100,6 +100,21 @@ def test_conv1d_and_renamed_models_are_refused(tmp_path: Path) -> None:
         assert not list((tmp_path / "out").glob("*"))
 
 
+def test_int8_layers_that_were_optimized_are_saved_again(tmp_path: Path) -> None:
+    model = make_model("LlamaForCausalLM")
+    bnq.torch.quantize_(model, 8)
+    model.save_pretrained(tmp_path / "first")
+    loaded = load(tmp_path / "first", "LlamaForCausalLM")
+    bnq.torch.optimize(loaded)
+    loaded.save_pretrained(tmp_path / "again")
+    assert torch.equal(run(loaded), run(model))
+    again = bnq.torch.load_(make_model("LlamaForCausalLM"), tmp_path / "again")
+    assert torch.equal(run(again), run(model))
+    assert torch.equal(
+        run(load(tmp_path / "again", "LlamaForCausalLM")), run(load(tmp_path / "first", "LlamaForCausalLM"))
+    )
+
+
 def test_experts_that_the_client_cannot_fuse_are_refused(tmp_path: Path) -> None:
     """transformers stores them one by one, and with compressed-tensors finds none of them again."""
     sizes = models.DECODER | {"num_local_experts": 4}

@@ -11,6 +11,7 @@ from transformers.quantizers.base import HfQuantizer
 
 from .. import _core
 from ..errors import UnsupportedError
+from ..scheme import Scheme
 from .architecture import modules_in
 from .bit_linear import BitLinear
 from .ops import layout_of
@@ -73,7 +74,7 @@ def _form_of(model: Any, layers: dict[str, PackedLinear]) -> _core.ClientForm:
     ]
     for name, layer in layers.items():
         shape = layer.out_features, layer.in_features
-        tensors.append(_core.ModelTensor(f"{name}.weight", shape, layer.scheme._handle, dtype))
+        tensors.append(_core.ModelTensor(f"{name}.weight", shape, _scheme_there(layer)._handle, dtype))
         if layer.bias is not None:
             tensors.append(_core.ModelTensor(f"{name}.bias", layer.bias.shape, None, dtype))
     form = _core.client_form(json.dumps(config, default=str), tensors, modules_in(model))
@@ -83,6 +84,12 @@ def _form_of(model: Any, layers: dict[str, PackedLinear]) -> _core.ClientForm:
             "state_dict, or quantize the float folder with bnq.quantize_checkpoint and use bnq.torch.load_"
         )
     return form
+
+
+def _scheme_there(layer: PackedLinear) -> Scheme:
+    """A client asks for codes and scales, not for the rule that made them: another program's are stored alike."""
+    rule, _, granularity = str(layer.scheme).partition(":")
+    return Scheme(f"int8-absmax:{granularity}") if rule == "int8-given" else layer.scheme
 
 
 def _stored(layer: PackedLinear, form: _core.ClientForm, dtype: torch.dtype) -> dict[str, Tensor]:
