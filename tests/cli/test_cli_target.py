@@ -193,6 +193,10 @@ def test_a_lone_file(bnq, bnq_json, llama):
     ("changed", "said"),
     [
         ({"architectures": ["MistralForCausalLM"]}, "what this architecture's tensors are called in GGUF"),
+        (
+            {"architectures": ["MistralForCausalLM"], "rms_norm_eps": None, "num_attention_heads": None},
+            "what this architecture's tensors are called in GGUF",
+        ),
         ({"hidden_act": "relu2"}, "hidden_act 'relu2'"),
         ({"vocab_size": 97}, "not the shape that config.json states"),
         ({"num_hidden_layers": 2}, "a tensor of the model is missing"),

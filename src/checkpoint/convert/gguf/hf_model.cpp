@@ -1,5 +1,6 @@
 #include "checkpoint/convert/gguf/hf_model.h"
 
+#include "checkpoint/convert/gguf/model_map.h"
 #include "core/fail.h"
 #include "io/json/json_text.h"
 #include "io/json/parse_json.h"
@@ -135,6 +136,14 @@ void read_rope(const Config& config, HfModel& model) {
   if (model.rope_base == 0) model.rope_base = config.number("rope_theta", usual_base(model.architecture));
 }
 
+void require_map(const std::string& where, std::string_view architecture) {
+  if (find_map(architecture) != nullptr) return;
+  fail(ErrorKind::unsupported, {.where = where,
+                                .what = "bnq does not know what this architecture's tensors are called in GGUF",
+                                .got = "'" + printable(std::string(architecture)) + "'",
+                                .need = "one of " + mapped_architectures()});
+}
+
 std::uint32_t u32(std::int64_t size) { return static_cast<std::uint32_t>(size); }
 
 }  // namespace
@@ -144,6 +153,7 @@ HfModel parse_hf_model(const std::string& where, std::string_view text) {
   if (!document.is_object()) fail(ErrorKind::bad_content, {.where = where, .what = "is no JSON object"});
   const Config config(where, document);
   HfModel model{.architecture = first_architecture(config), .activation = config.text("hidden_act")};
+  require_map(where, model.architecture);  // others call their sizes otherwise
   model.layers = config.size("num_hidden_layers");
   model.width = config.size("hidden_size");
   model.inner_width = config.size("intermediate_size");

@@ -37,7 +37,8 @@ struct HfModel {
 };
 
 /// Throws `bad_content` with `where` (the file) in front: no JSON object, or a size that is missing, no count, or
-/// absurd; `unsupported` for a scaling of positions that GGUF's architectures have no keys for.
+/// absurd; `unsupported` for an architecture without a map (model_map.h), and for a scaling of positions that GGUF's
+/// architectures have no keys for.
 [[nodiscard]] HfModel parse_hf_model(const std::string& where, std::string_view config);
 
 /// The keys of `general.architecture` and below it.

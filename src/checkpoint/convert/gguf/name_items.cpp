@@ -16,19 +16,13 @@ namespace bnq::detail {
 namespace {
 
 const ModelMap& map_of(const Source& source, const HfModel& model) {
-  const ModelMap* const map = find_map(model.architecture);
-  if (map == nullptr) {
-    fail(ErrorKind::unsupported, {.where = text_of(source.path() / config_name),
-                                  .what = "bnq does not know what this architecture's tensors are called in GGUF",
-                                  .got = "'" + printable(model.architecture) + "'",
-                                  .need = "one of " + mapped_architectures()});
-  }
-  const bool is_usual = model.activation.empty() || model.activation == map->activation;
-  if (is_usual) return *map;
+  const ModelMap& map = *find_map(model.architecture);  // parse_hf_model knows no others
+  const bool is_usual = model.activation.empty() || model.activation == map.activation;
+  if (is_usual) return map;
   fail(ErrorKind::unsupported, {.where = text_of(source.path() / config_name),
                                 .what = "programs compute another activation in this architecture",
                                 .got = "hidden_act '" + printable(model.activation) + "'",
-                                .need = "'" + std::string(map->activation) + "'"});
+                                .need = "'" + std::string(map.activation) + "'"});
 }
 
 /// What the model makes itself, and old folders hold all the same.
