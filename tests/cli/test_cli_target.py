@@ -130,6 +130,7 @@ def test_folders_are_those_without_a_target(bnq, llama, target, scheme, said):
             ["no layers for BitNet", "need a scheme such as int8-absmax:row"],
         ),
         (["--target", "vllm", "--scheme", "3"], ["compute 4 bits"]),
+        (["--target", "llama.cpp", "--keep", "*"], ["no tensor would be low-bit, and a GGUF file", "keep fewer"]),
         (["--target", "vllm", "--scheme", "4:group(16)"], ["groups of 32, 64 or 128"]),
         (["--target", "vllm", "--head", "8"], ["'lm_head.weight'", "leave out --head"]),
         (["--target", "vllm", "--embeddings", "8"], ["embed_tokens", "leave out --embeddings"]),

@@ -83,6 +83,12 @@ void require_gguf(Work& work, const Target& target) {
   for (const PlannedTensor& tensor : work.plan.tensors) {
     if (tensor.scheme) common.add(tensor_text(tensor.name), *tensor.scheme, tensor.shape);
   }
+  if (std::ranges::none_of(work.plan.tensors, [](const PlannedTensor& tensor) { return tensor.scheme.has_value(); })) {
+    fail(ErrorKind::unsupported, {.where = text_of(work.source.path()),
+                                  .what = "no tensor would be low-bit, and a GGUF file is made of those that are",
+                                  .need = "one tensor that is quantized",
+                                  .cure = "keep fewer, or choose others by --rule"});
+  }
   work.plan.target_layout = common.layout();
 }
 
