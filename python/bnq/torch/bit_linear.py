@@ -9,7 +9,7 @@ from torch.autograd import forward_ad
 from ..arguments import flag
 from ..errors import InvalidArgumentError, UnsupportedError
 from ..scheme import Scheme, SchemeLike, warn_of
-from .ops import require_no_tangent
+from .ops import fake_quantize, require_no_tangent
 
 __all__ = ["BitLinear"]
 
@@ -89,7 +89,6 @@ class BitLinear(nn.Linear):
                 require_no_tangent(dual, "BitLinear")
         if self.norm:
             x = nn.functional.rms_norm(x, (self.in_features,))
-        fake_quantize = torch.ops.bnq.fake_quantize
         return nn.functional.linear(fake_quantize(x, tokens), fake_quantize(self.weight, weights), self.bias)
 
     def extra_repr(self) -> str:

@@ -246,6 +246,42 @@ def _each_in_a_batch(info: Any, batched: tuple[int | None, ...], x: Tensor, *par
     return torch.ops.bnq.packed_linear(x.movedim(batched[0] or 0, 0), *parts), 0
 
 
+class _LinearOfFunc(torch.autograd.Function):
+    """packed_linear for the transformations of torch.func, which do not take an operator's own gradient."""
+
+    generate_vmap_rule = True
+    forward = staticmethod(lambda *parts: torch.ops.bnq.packed_linear(*parts))  # noqa: PLW0108  not registered yet
+    setup_context = staticmethod(_keep_for_gradient)
+    backward = staticmethod(_gradient)
+
+
+class _FakeQuantizeOfFunc(torch.autograd.Function):
+    """fake_quantize for them."""
+
+    generate_vmap_rule = True
+    forward = staticmethod(lambda x, scheme: torch.ops.bnq.fake_quantize(x, scheme))  # noqa: PLW0108  as above
+    setup_context = staticmethod(lambda ctx, inputs, output: None)  # noqa: ARG005  torch names them
+    backward = staticmethod(_straight_through)
+
+
+def _is_transformed() -> bool:
+    return not torch.compiler.is_compiling() and bool(torch._C._are_functorch_transforms_active())
+
+
+def packed_linear(x: Tensor, parts: Parts) -> Tensor:
+    """The operator, also under torch.func.grad, jacrev and vmap of them."""
+    run: Any = _LinearOfFunc.apply if _is_transformed() else torch.ops.bnq.packed_linear
+    y: Tensor = run(x, *parts)
+    return y
+
+
+def fake_quantize(x: Tensor, scheme: str) -> Tensor:
+    """The operator, also under them."""
+    run: Any = _FakeQuantizeOfFunc.apply if _is_transformed() else torch.ops.bnq.fake_quantize
+    y: Tensor = run(x, scheme)
+    return y
+
+
 def _register() -> None:
     """Kernels for every device: one that bnq does not compute on meets bnq's sentence, not a list of dispatch keys."""
     kernels: tuple[tuple[Callable[..., Any], Callable[..., Any]], ...] = (

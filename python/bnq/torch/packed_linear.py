@@ -15,7 +15,7 @@ from ..linear import Linear
 from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme, SchemeLike, warn_of
 from .bit_linear import BitLinear
-from .ops import Parts, layout_of, linear_of, packed, require_no_tangent
+from .ops import Parts, layout_of, linear_of, packed, packed_linear, require_no_tangent
 
 __all__ = ["PackedLinear"]
 
@@ -178,8 +178,7 @@ class PackedLinear(nn.Module):
             raise UnsupportedError(
                 "PackedLinear: not a dense tensor (got nested, need torch.strided); use tensor.to_padded_tensor(0.0)"
             )
-        result: Tensor = torch.ops.bnq.packed_linear(x, *self._parts())
-        return result
+        return packed_linear(x, self._parts())
 
     def dequantize(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """The weights as they count, [N, K]: code * scale."""

@@ -189,6 +189,22 @@ def gradient(layer: nn.Module) -> None:
     assert torch.isfinite(x.grad).all()
 
 
+def func(layer: nn.Module) -> None:
+    """torch.func's reverse mode: what autograd gives, also for each in a batch."""
+
+    def loss(x: Tensor) -> Tensor:
+        y: Tensor = layer(x)
+        return y.square().sum()
+
+    x = X.clone().requires_grad_()
+    (want,) = torch.autograd.grad(loss(x), x)
+    torch.testing.assert_close(torch.func.grad(loss)(X), want)
+    torch.testing.assert_close(torch.vmap(torch.func.grad(loss))(X), want)
+    x = X[0].clone().requires_grad_()
+    rows = [torch.autograd.grad(y, x, retain_graph=True)[0] for y in layer(x)]
+    torch.testing.assert_close(torch.func.jacrev(layer)(X[0]), torch.stack(rows))
+
+
 def in_threads_of_inference(layer: nn.Module) -> None:
     want = layer(X)
     with torch.inference_mode():
@@ -214,6 +230,7 @@ ROWS: dict[str, Callable[[Any], None]] = {
     "set_flush_denormal": flush_denormal,
     "autocast": autocast,
     "gradient of the input": gradient,
+    "gradient by torch.func": func,
     "inference_mode": in_threads_of_inference,
 }
 
