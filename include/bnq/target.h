@@ -44,7 +44,7 @@ class BNQ_EXPORT Target {
   /// Empty when this target can load and compute tensors of this scheme, given a shape that suits: of several whole
   /// groups, where there are groups. Otherwise why not.
   [[nodiscard]] std::string refusal(const Scheme& scheme) const;
-  /// The same of one tensor.
+  /// The same of one tensor. Throws `invalid_argument` for what is no shape.
   [[nodiscard]] std::string refusal(const Scheme& scheme, const Shape& shape) const;
 
   /// Throws `unsupported` with `where` in front, unless there is no refusal; the message says what would do.

@@ -21,7 +21,7 @@ struct Work {
   Source source;
   const QuantizeOptions& options;
   Plan plan = {};
-  ModelConfig model = {};  ///< of an input folder
+  ModelConfig model = {};                           ///< of an input folder
   std::vector<std::optional<FileForm>> forms = {};  ///< one a planned tensor; empty: copied
   std::vector<OutputShard> shards = {};
   std::string index = {};   ///< bytes of the index of an output folder; empty with one shard

@@ -103,6 +103,7 @@ std::vector<Scheme> Target::schemes() const {
 std::string Target::refusal(const Scheme& scheme) const { return refusal(scheme, roomy_shape(scheme.granularity())); }
 
 std::string Target::refusal(const Scheme& scheme, const Shape& shape) const {
+  (void)element_count(shape);  // throws for what is no shape
   std::string why = row_->refusal(scheme, shape);
   if (!why.empty() || !layouts(scheme, shape).empty()) return why;
   return layouts_refusal(row_->layouts, scheme, shape);

@@ -40,6 +40,15 @@ TEST(Target, NamesEachOnce) {
   EXPECT_EQ(names, (std::vector<std::string>{"transformers", "vllm", "llama.cpp", "bitnet.cpp", "onnxruntime"}));
 }
 
+TEST(Target, RefusesWhatIsNoShape) {
+  const Scheme scheme = Scheme::parse("8");
+  for (const Shape& shape : {Shape{-1, 64}, Shape{std::int64_t{1} << 40, std::int64_t{1} << 40}}) {
+    for (const Target& target : Target::all()) {
+      EXPECT_BNQ_ERROR((void)target.refusal(scheme, shape), ErrorKind::invalid_argument, "shape [");
+    }
+  }
+}
+
 TEST(Target, UnknownNamesAreRefusedWithTheList) {
   for (const char* const text : {"", "vLLM", "llama.cpp ", "gguf", "\x1b[31m"}) {
     EXPECT_BNQ_ERROR(Target::parse(text), ErrorKind::invalid_argument, "target: unknown",
