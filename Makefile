@@ -52,9 +52,10 @@ format-check: setup  ## step: is everything formatted?
 	clang-format --dry-run -Werror $(CPP_FILES)
 	ruff format --check $(PYTHON_FILES)
 
-lint: setup  ## step: ruff and mypy
+lint: setup  ## step: ruff and mypy; does each mutation still find its line?
 	ruff check $(PYTHON_FILES)
 	mypy
+	$(PYTHON) tools/check_mutations.py --places
 
 tidy: dev  ## clang-tidy over src and cli (slow; not part of `make test`)
 	run-clang-tidy -quiet -p build/dev '/(src|cli)/.*\.cpp$$'
@@ -118,7 +119,7 @@ docs: setup  ## step: build/docs/index.html, warnings are errors, examples are r
 wheel: setup  ## step: build the wheel, install it in a fresh environment, use it
 	tools/check_wheel.sh
 
-mutations: setup  ## break the numeric core in ten places; a test must notice each (slow; not part of `make test`)
+mutations: setup  ## break the numeric core in some 70 places; a test must notice each (slow; not part of `make test`)
 	$(PYTHON) tools/check_mutations.py
 
 clean:  ## remove everything built

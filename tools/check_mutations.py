@@ -1,6 +1,7 @@
 """Breaks the numeric core in one place at a time, in a copy of the tree; a test must notice each.
 
 `check_mutations.py [WORD ...]` runs the mutations whose name has one of the words, or all. Exits 1 if one survives.
+`check_mutations.py --places` only looks whether each still finds its line, in no time.
 """
 
 import os
@@ -71,8 +72,12 @@ MUTATIONS = (
              "if (!finite && absmax < 1) {"),
     Mutation("dequantize: no largest number", "quantize/dequantize.cpp", "std::clamp(value, -largest, largest)",
              "value"),
-    Mutation("u2_hf: rows interleaved", "layout/u2_hf.cpp", "(quarter * byte_rows * codes.depth + at)] =",
-             "((at / codes.depth * rows_a_byte + quarter) * codes.depth + at % codes.depth)] ="),
+    Mutation("u2_hf: quarters of eight codes in another order", "layout/u2_hf.cpp",
+             "std::memcpy(codes + i * quarter + at, &eight",
+             "std::memcpy(codes + (3 - i) * quarter + at, &eight"),
+    Mutation("u2_hf: the bytes behind the eights", "layout/u2_hf.cpp", "codes[i * quarter + at] =",
+             "codes[(3 - i) * quarter + at] ="),
+    Mutation("u2_hf: a field leaks into the next byte", "layout/u2_hf.cpp", "(fields & field) | sign", "fields | sign"),
     Mutation("i32_ct: offset one less, both ways", "layout/i32_ct.cpp", ".offset = 1 << (code_bits - 1)",
              ".offset = (1 << (code_bits - 1)) - 1"),
     Mutation("packed rows: no word for the tail", "layout/bit_rows.cpp",
@@ -138,7 +143,7 @@ MUTATIONS = (
     Mutation("i8 in place: the tail of a group reads into the next one", "kernels/avx512vnni/gemm_i8_i8.cpp",
              "weights[r] = _mm512_maskz_loadu_epi8(mask, g.w + r * g.row_bytes + k)",
              "weights[r] = load(g.w + r * g.row_bytes + k)"),
-    Mutation("i8 in place: foreign codes let through", "layout/i8.cpp",
+    Mutation("codes: foreign ones let through", "core/codes.h",
              "first_foreign_code(scheme, part) >= 0", "first_foreign_code(scheme, part) > 0"),
     Mutation("i8 in place: a short group's sum goes on into the next row", "linear/tile.cpp",
              "std::min(group_size_, depth_ - g * group_size_);", "group_size_;"),
@@ -207,8 +212,6 @@ def mutate(mutation: Mutation) -> str:
     """The test that noticed, or nothing. The copy is as before afterwards."""
     path = TREE / "src" / mutation.path
     text = path.read_text(encoding="utf-8")
-    if text.count(mutation.old) != 1:
-        sys.exit(f"check_mutations: {mutation.path} has {text.count(mutation.old)} times: {mutation.old}")
     path.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
     try:
         if words := build():
@@ -218,7 +221,19 @@ def mutate(mutation: Mutation) -> str:
         path.write_text(text, encoding="utf-8")
 
 
+def require_places() -> None:
+    """Code that was written anew leaves its mutations behind."""
+    for mutation in MUTATIONS:
+        count = (ROOT / "src" / mutation.path).read_text(encoding="utf-8").count(mutation.old)
+        if count != 1:
+            sys.exit(f"check_mutations: {mutation.path} has {count} times: {mutation.old}")
+
+
 def main() -> int:
+    require_places()
+    if sys.argv[1:] == ["--places"]:
+        print(f"check_mutations: {len(MUTATIONS)} mutations find their lines")
+        return 0
     chosen = [m for m in MUTATIONS if len(sys.argv) == 1 or any(word in m.name for word in sys.argv[1:])]
     copy_tree()
     configure()

@@ -45,25 +45,29 @@ def codes_of(shape: tuple[int, int]) -> np.ndarray:
     return codes
 
 
-def config_of(quantization: dict[str, object] | None = None) -> str:
+def config_of(shape: tuple[int, int], quantization: dict[str, object] | None = None) -> str:
     sizes = {
-        "hidden_size": 256,
-        "intermediate_size": 256,
+        "hidden_size": shape[1],
+        "intermediate_size": shape[0],
         "num_hidden_layers": 1,
-        "num_attention_heads": 4,
-        "head_dim": 2,
+        "num_attention_heads": 1,
+        "head_dim": 8,
     }
     sizes |= {"vocab_size": 8, "max_position_embeddings": 8, "rms_norm_eps": 1e-5}
     config = sizes | {"architectures": ["LlamaForCausalLM"], "tie_word_embeddings": True, "dtype": "float32"}
     return json.dumps(config | ({} if quantization is None else {"quantization_config": quantization}))
 
 
-def model_around(tensors: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+def model_around(shape: tuple[int, int]) -> dict[str, np.ndarray]:
     """The rest of a model of one layer, in floats that are not ternary."""
-    layer = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
-             "mlp.down_proj", "input_layernorm", "post_attention_layernorm"]  # fmt: skip
-    names = ["model.embed_tokens", "model.norm", *(f"model.layers.0.{name}" for name in layer)]
-    return tensors | {f"{name}.weight": rng.standard_normal((8, 256), np.float32) for name in names}
+    inner, width = shape
+    layer = {"self_attn.q_proj": (8, width), "self_attn.k_proj": (8, width), "self_attn.v_proj": (8, width),
+             "self_attn.o_proj": (width, 8), "mlp.gate_proj": (inner, width), "mlp.down_proj": (width, inner),
+             "input_layernorm": (width,), "post_attention_layernorm": (width,)}  # fmt: skip
+    shapes = {"model.embed_tokens": (8, width), "model.norm": (width,)}
+    shapes |= {f"model.layers.0.{name}": shape for name, shape in layer.items()}
+    values = np.random.default_rng(1).standard_normal(inner * width + 8 * width, np.float32).astype(np.float16)
+    return {f"{name}.weight": values[: np.prod(extents)].reshape(extents) for name, extents in shapes.items()}
 
 
 def packed_by_hand(form: str, codes: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, object] | None]:
@@ -103,9 +107,8 @@ def source_of(form: str, codes: np.ndarray, folder: Path) -> Path | None:
         return path
     path.mkdir()
     parts, quantization = packed_by_hand(form, codes)
-    rng = np.random.default_rng(1)
-    save_file(model_around(parts, rng), path / "model.safetensors", metadata={"format": "pt"})
-    (path / "config.json").write_text(config_of(quantization))
+    save_file(model_around(codes.shape) | parts, path / "model.safetensors", metadata={"format": "pt"})
+    (path / "config.json").write_text(config_of(codes.shape, quantization))
     return path
 
 
