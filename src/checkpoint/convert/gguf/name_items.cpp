@@ -160,8 +160,7 @@ void warn_of_activation(Conversion& conversion, std::string_view architecture) {
   if (architecture == "bitnet-b1.58") {
     warnings.emplace_back(
         "bitnet.cpp since July 2026 computes SiLU in architecture bitnet-b1.58, and this model needs squared ReLU, "
-        "which "
-        "earlier ones and ik_llama.cpp compute");
+        "which earlier ones and ik_llama.cpp compute");
   }
 }
 

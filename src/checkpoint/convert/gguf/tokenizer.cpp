@@ -313,8 +313,7 @@ std::vector<std::string> add_tokenizer(gguf::MetadataBuilder& metadata, const Mo
   if (changes_text(member(tokenizer, "normalizer"))) {
     warnings.emplace_back(
         "the tokenizer changes text before it looks for tokens (its normalizer), which GGUF has no key for: programs "
-        "will "
-        "leave that out");
+        "will leave that out");
   }
   if (!name.empty()) return warnings;
   warnings.emplace_back(
