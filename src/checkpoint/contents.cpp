@@ -37,6 +37,7 @@ void add_shard(Contents& contents, std::unordered_set<std::string>& taken, const
 
 Contents contents_with(const Source& source, const ModelConfig& config, ScaleConvention convention) {
   Contents contents;
+  contents.model = config;
   std::unordered_set<std::string> taken;
   for (const Reader& shard : source.shards()) add_shard(contents, taken, source, shard);
   const bool is_gguf = source.gguf() != nullptr;

@@ -15,6 +15,7 @@ namespace bnq::detail {
 
 /// What a file or folder holds as its user sees it: quantized tensors (each of several entries) and plain ones.
 struct Contents {
+  ModelConfig model;                ///< of a folder
   std::vector<FileForm> quantized;  ///< by name
   bool is_foreign = false;          ///< another program made them
   std::string unread;  ///< why bnq does not read those of another program, which are plain then; else empty

@@ -72,7 +72,7 @@ void Conversion::add_quantized() {
 void Conversion::add_plain(const Entry& entry) {
   Item item{.name = entry.name, .dtype = entry.dtype, .shape = entry.shape, .nbytes = entry.nbytes};
   if (is_ternary(source_, entry)) {
-    require_same_scale(in_file(source_.file_of(entry.name), entry.name), config_of(source_));
+    require_same_scale(in_file(source_.file_of(entry.name), entry.name), contents_.model);
     item.scheme = Scheme::parse("ternary");
     ++result.tensors;
     ++result.ternary_floats;

@@ -288,6 +288,7 @@ AROUND: list[tuple[list[str], dict[str, bool], tuple[bool, bool], str]] = [
     (["", "</s>"], {}, (False, True), ""),
     (["<s>", "", "</s>"], {"add_bos_token": False}, (False, True), ""),
     (["</s>", ""], {}, (False, False), "puts '</s>' around each text, which is not its bos token"),
+    (["</s>", "", "<s>"], {}, (False, False), "puts '</s>' around each text, which is not its bos token"),
 ]
 
 

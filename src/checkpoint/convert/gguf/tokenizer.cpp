@@ -233,25 +233,25 @@ std::optional<std::uint32_t> special_id(const Tokens& tokens, const json& settin
   return first.get<std::uint32_t>();
 }
 
-/// Returns a warning, or an empty text.
-std::string add_special(gguf::MetadataBuilder& metadata, const Tokens& tokens, const json& settings, const json& config,
-                        const Template& around) {
+/// Returns warnings.
+std::vector<std::string> add_special(gguf::MetadataBuilder& metadata, const Tokens& tokens, const json& settings,
+                                     const json& config, const Template& around) {
   constexpr std::array<std::pair<const char*, const char*>, 4> kinds{
       {{"bos", "bos"}, {"eos", "eos"}, {"unk", "unknown"}, {"pad", "padding"}}};
   for (const auto& [hf, ggml] : kinds) {
     const auto id = special_id(tokens, settings, config, hf);
     if (id) metadata.add("tokenizer.ggml." + std::string(ggml) + "_token_id", *id);
   }
-  std::string warning;
+  std::vector<std::string> warnings;
   for (const auto& [kind, token] : {std::pair("bos", around.first), std::pair("eos", around.last)}) {
     const bool is_own = token.empty() || tokens.id_of(token) == special_id(tokens, settings, config, kind);
     if (!is_own) {
-      warning = "the tokenizer puts '" + printable(token) + "' around each text, which is not its " + kind +
-                " token, and GGUF has no key for that: programs will leave it out";
+      warnings.push_back("the tokenizer puts '" + printable(token) + "' around each text, which is not its " + kind +
+                         " token, and GGUF has no key for that: programs will leave it out");
     }
     add_around(metadata, settings, kind, !token.empty() && is_own);
   }
-  return warning;
+  return warnings;
 }
 
 void add_chat_template(gguf::MetadataBuilder& metadata, const ModelFolder& folder, const json& settings) {
@@ -305,10 +305,7 @@ std::vector<std::string> add_tokenizer(gguf::MetadataBuilder& metadata, const Mo
   tokens.write(metadata);
   metadata.add_list("tokenizer.ggml.merges", std::span(views));
   const Template around = template_of(member(tokenizer, "post_processor"));
-  std::vector<std::string> warnings;
-  if (std::string warning = add_special(metadata, tokens, settings, config, around); !warning.empty()) {
-    warnings.push_back(std::move(warning));
-  }
+  std::vector<std::string> warnings = add_special(metadata, tokens, settings, config, around);
   add_chat_template(metadata, folder, settings);
   if (changes_text(member(tokenizer, "normalizer"))) {
     warnings.emplace_back(
