@@ -28,7 +28,7 @@ struct Linear::State {
 namespace {
 
 constexpr const char* where = "Linear";
-constexpr std::int64_t products_a_thread = 1 << 20;
+constexpr std::int64_t products_a_thread = 1 << 19;
 constexpr std::size_t line_bytes = 64;
 
 void require_two_axes(const Shape& shape) {
