@@ -27,7 +27,8 @@ class BitLinear(nn.Linear):
         bias: has it one?
         scheme: of the weights; ``"ternary"`` is BitNet b1.58.
         norm: RMSNorm without weights before tokens are quantized, as in BitNet's training recipe.
-        device, dtype: as for ``nn.Linear``; float32, float16 or bfloat16 on the CPU.
+        device, dtype: as for ``nn.Linear``; float32, float16 or bfloat16, on a device that computes
+            the CPU's bits.
 
     Raises:
         InvalidArgumentError: there is no such scheme.

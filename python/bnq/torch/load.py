@@ -105,8 +105,9 @@ def _is_same(a: Any, b: Any) -> bool:
 def _packed(layers: list[Found], stored: _Stored) -> list[tuple[Found, PackedLinear]]:
     """Those whose weights are low-bit in the file."""
     tied = Tied()
-    made = [(layer, _packed_one(layer, stored, tied)) for layer in layers]
-    return [(layer, packed) for layer, packed in made if packed is not None]
+    made = [(layer, packed) for layer in layers if (packed := _packed_one(layer, stored, tied)) is not None]
+    tied.move((packed for _, packed in made), (layer.module.weight.device for layer, _ in made))
+    return made
 
 
 def _packed_one(layer: Found, stored: _Stored, tied: Tied) -> PackedLinear | None:

@@ -24,6 +24,7 @@ from .layers import (
     require_filter,
     weight_of,
 )
+from .ops import on_cpu, require_exact
 from .packed_linear import PackedLinear
 from .swap import gives_memory_back, naming, nbytes_of, swap
 from .tied import Tied
@@ -68,7 +69,8 @@ def quantize_(
         model: changed in place, and only when all layers could be quantized.
         scheme: a precision (``8``), a name (``"ternary"``, ``"4:group(128)"``) or a :class:`bnq.Scheme`.
         filter_fn: called with a layer that can be swapped and its path; true chooses it.
-        device: the layers' device is the CPU; None or ``"cpu"``.
+        device: where the packed layers go; None: each where its layer is. Other devices than the CPU compute by torch's
+            own operations, and are asked first whether these give the same bits.
         rules: scheme by pattern of paths (``*``, ``?``, ``[…]``), None or ``"keep"`` to keep; the last that matches
             wins, over `filter_fn` too.
 
@@ -78,26 +80,32 @@ def quantize_(
     Raises:
         InvalidArgumentError: nothing to quantize (the message says why), `model` is no model or itself a linear layer,
             no such device, a rule that matches nothing.
-        UnsupportedError: a weight on another device or in another dtype, or a shape that no layout holds.
+        UnsupportedError: a device that torch has not, or that computes other bits; another dtype, or a shape that no
+            layout holds.
         BadContentError: a weight is NaN or infinite.
     """
     found = find_layers(model, is_linear, "quantize_", "PackedLinear.from_linear(layer, scheme)")
     require_filter(filter_fn, "quantize_")
     _require_rules(rules)
-    _require_cpu(device)
+    place = _device(device)
     choose = _Chooser(model, found, scheme=scheme, filter_fn=filter_fn, rules=rules)
     chosen = [Chosen(layer, which) for layer in found if (which := choose(layer)) is not None]
     choose.require_followed()
     if not chosen:
         raise InvalidArgumentError("quantize_: " + _why_nothing(model, found, choose))
-    packed = pack_all(chosen, "quantize_")
+    packed = pack_all(chosen, "quantize_", place)
     return swap_all(model, [Made(layer, made) for (layer, _), made in zip(chosen, packed, strict=True)], choose.reasons)
 
 
-def pack_all(chosen: list[Chosen], verb: str) -> list[PackedLinear]:
-    """Each layer packed. Those that share a weight share its codes."""
+def pack_all(chosen: list[Chosen], verb: str, device: torch.device | None = None) -> list[PackedLinear]:
+    """Each layer packed, on `device` or its own. Those that share a weight share its codes."""
     tied = Tied()
-    return [_packed(layer, verb, tied) for layer in chosen]
+    places = [device or layer.found.module.weight.device for layer in chosen]
+    for place in set(places) - {torch.device("cpu"), torch.device("meta")}:  # on meta there is nothing to quantize
+        require_exact(place)
+    packed = [_packed(layer, verb, tied) for layer in chosen]
+    tied.move(packed, places)
+    return packed
 
 
 def swap_all(model: nn.Module, made: list[Made], reasons: dict[int, str]) -> Coverage:
@@ -174,13 +182,18 @@ def _require_rules(rules: object) -> None:
         text(pattern, "quantize_: the pattern of a rule", "a pattern of paths such as 'encoder.*.dense'")
 
 
-def _require_cpu(device: Any) -> None:
+def _device(device: Any) -> torch.device | None:
+    if device is None:
+        return None
     try:
-        kind = "cpu" if device is None else torch.device(device).type
+        place = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise InvalidArgumentError(f"quantize_: no device (got {shown(device)}, need 'cpu' or None)") from error
-    if kind != "cpu":
-        raise UnsupportedError(f"quantize_: layers are packed on the CPU (got device {device}, need 'cpu')")
+        raise InvalidArgumentError(f"quantize_: no device (got {shown(device)}, need 'cpu', 'cuda' or None)") from error
+    try:
+        return torch.empty(0, device=place).device  # with its number
+    except (RuntimeError, AssertionError, ImportError) as error:
+        why = str(error).splitlines()[0]
+        raise UnsupportedError(f"quantize_: torch has no such device here (got {shown(device)}: {why})") from error
 
 
 def _ties(model: nn.Module, found: set[int]) -> dict[int, str]:
@@ -215,7 +228,7 @@ def _packed(chosen: Chosen, verb: str, tied: Tied) -> PackedLinear:
     (names, module), scheme = chosen
     with naming(verb, names[0]):
         key = id(module.weight), type(module), str(scheme)  # another type may read it transposed
-        return tied.layer(key, lambda: quantize_as(weight_of(module), scheme, "weight"), module.bias)
+        return tied.layer(key, lambda: quantize_as(on_cpu(weight_of(module)), scheme, "weight"), module.bias)
 
 
 def _row(made: Made) -> CoveredLayer:

@@ -14,6 +14,7 @@ from ..scheme import Scheme, SchemeLike
 from .coverage import Coverage
 from .layers import Found, find_layers, first_kept, head_of, is_linear
 from .model import Chosen, Made, pack_all, swap_all
+from .ops import on_cpu
 from .packed_linear import PackedLinear
 from .swap import gives_memory_back, naming
 
@@ -45,7 +46,7 @@ def optimize(model: nn.Module, *, head: SchemeLike | None = None) -> Coverage:
         InvalidArgumentError: the model has no such layer, or no float head where `head` is given, or `model` is no
             model or itself such a layer.
         BadContentError: weights that are not the integers which the layer's class says.
-        UnsupportedError: layers on another device than the CPU, or a form that bnq does not read.
+        UnsupportedError: layers on a device that computes other bits, or a form that bnq does not read.
     """
     layers = find_layers(model, lambda m: _reader_of(m) is not None, "optimize", "optimize(nn.Sequential(layer))")
     if not layers:
@@ -73,15 +74,15 @@ def _reader_of(module: Any) -> _Read | None:
 
 def _read_bit_linear(layer: Any) -> tuple[QuantizedTensor, Tensor | None]:
     """Packed codes; weight_scale is the reciprocal of the scale."""
-    scale = 1.0 / layer.weight_scale.detach().float().reshape(1)
+    scale = 1.0 / on_cpu(layer.weight_scale.detach()).float().reshape(1)
     shape = layer.out_features, layer.in_features
-    p = PackedTensor.from_parts(layer.weight, scale, layout="u2_hf", scheme="ternary", shape=shape, dtype="f32")
+    p = PackedTensor.from_parts(on_cpu(layer.weight), scale, layout="u2_hf", scheme="ternary", shape=shape, dtype="f32")
     return unpack(p), layer.bias
 
 
 def _read_auto_bit_linear(layer: Any) -> tuple[QuantizedTensor, Tensor | None]:
     """Codes as floats, or float weights when online. The bias is added before the scale is multiplied."""
-    weight = layer.weight.detach()
+    weight = on_cpu(layer.weight.detach())
     if layer.online_quant:
         return quantize_as(weight, Scheme("ternary"), "optimize"), layer.bias
     codes = weight.to(torch.int8)
@@ -90,9 +91,9 @@ def _read_auto_bit_linear(layer: Any) -> tuple[QuantizedTensor, Tensor | None]:
             "weights of an offline AutoBitLinear are not -1, 0, +1: they were not packed codes, or transformers 5.0 to "
             "5.12 loaded them, which do it wrongly (need 5.13 or later)"
         )
-    scale = layer.weight_scale.detach().float().reshape(1)
+    scale = on_cpu(layer.weight_scale.detach()).float().reshape(1)
     q = QuantizedTensor.from_parts(codes, scale, scheme="ternary", dtype="f32")
-    return q, None if layer.bias is None else layer.bias.detach().float() * scale
+    return q, None if layer.bias is None else on_cpu(layer.bias.detach()).float() * scale
 
 
 def _read_compressed(layer: Any) -> tuple[QuantizedTensor, Tensor | None]:
@@ -104,9 +105,9 @@ def _read_compressed(layer: Any) -> tuple[QuantizedTensor, Tensor | None]:
             "a layer of compressed-tensors that is not int8 with int8 tokens, or no longer compressed (got weights in "
             f"{weight.dtype}); load the folder anew and call optimize before the first forward pass"
         )
-    scales = layer.weight_scale.detach().float()
+    scales = on_cpu(layer.weight_scale.detach()).float()
     name = "int8-given:tensor" if scales.numel() == 1 and weight.shape[0] != 1 else "int8-given:row"
-    return QuantizedTensor.from_parts(weight.detach(), scales, scheme=name, dtype="f32"), layer.bias
+    return QuantizedTensor.from_parts(on_cpu(weight.detach()), scales, scheme=name, dtype="f32"), layer.bias
 
 
 _READERS: Mapping[str, _Read] = {"BitLinear": _read_bit_linear, "AutoBitLinear": _read_auto_bit_linear}
@@ -117,7 +118,11 @@ def _made(layer: Found, read: _Read) -> Made:
         if any(tensor.is_meta for tensor in (*layer.module.parameters(), *layer.module.buffers())):
             raise UnsupportedError("it has no weights (got a tensor on the meta device, need the CPU); load them first")
         packed = PackedLinear.from_quantized(*read(layer.module))
-    return Made(layer, packed, getattr(layer.module, "rms_norm", None))
+    return Made(layer, packed.to(_device_of(layer.module)), getattr(layer.module, "rms_norm", None))
+
+
+def _device_of(module: nn.Module) -> torch.device:
+    return next(tensor.device for tensor in (*module.parameters(), *module.buffers()))
 
 
 def _chosen_head(model: nn.Module, scheme: SchemeLike | None) -> list[Chosen]:

@@ -15,7 +15,7 @@ from ..linear import Linear
 from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme, SchemeLike, warn_of
 from .bit_linear import BitLinear
-from .ops import Parts, layout_of, linear_of, packed, packed_linear, require_no_tangent
+from .ops import Parts, is_elsewhere, layout_of, linear_of, on_cpu, packed, packed_linear, require_no_tangent
 
 __all__ = ["PackedLinear"]
 
@@ -29,9 +29,12 @@ class PackedLinear(nn.Module):
     count (into inference tensors, through ``.data`` or ``.numpy()``) are excepted: they may count in part, unchecked.
 
     Weights and bias are frozen. The gradient of the input goes straight through the rounding of activations: it is
-    that of a float layer with the dequantized weights; forward-mode derivatives are refused. Computes on the CPU, in
-    x's dtype also under autocast; ``half()`` and the like leave the buffers as they are, for scales in another dtype
-    would be another layer.
+    that of a float layer with the dequantized weights; forward-mode derivatives are refused. Computes in x's dtype also
+    under autocast; ``half()`` and the like leave the buffers as they are, for scales in another dtype would be another
+    layer.
+
+    Runs on the CPU, by bnq's kernels, and on devices such as CUDA by torch's own operations, with the same bits, or not
+    at all. There it saves memory and no time, for each call unpacks the weights anew.
 
     Attributes:
         weight: uint8, the bytes of ``bnq.pack(q)``.
@@ -78,7 +81,7 @@ class PackedLinear(nn.Module):
     def _over(cls, scheme: Scheme, shape: tuple[int, int], codes: tuple[Tensor, Tensor], bias: Any) -> "PackedLinear":
         """The layer over weight and scales, and a copy of the bias. None are made first: they would be as large."""
         made = cls.__new__(cls)
-        copied = None if bias is None else bias.detach().to(torch.float32, copy=True)
+        copied = None if bias is None else on_cpu(bias.detach()).to(torch.float32, copy=True)
         made._hold(scheme, shape, (*codes, copied))
         made._linear()  # what is wrong with the bias or the depth is said here
         return made
@@ -88,7 +91,7 @@ class PackedLinear(nn.Module):
         """The layer with its weights quantized. `layer` is not changed.
 
         Args:
-            layer: with weights [N, K] and bias in f32, f16 or bf16, on the CPU.
+            layer: with weights [N, K] and bias in f32, f16 or bf16. The result is on its device.
             scheme: a precision (``8``, ``1.58``), a name (``"ternary"``, ``"4:group(128)"``) or a :class:`bnq.Scheme`.
 
         Raises:
@@ -113,8 +116,8 @@ class PackedLinear(nn.Module):
             )
         chosen = Scheme(scheme)
         warn_of(chosen, stacklevel=2)
-        made = cls.from_quantized(quantize_as(layer.weight, chosen, "PackedLinear"), layer.bias)
-        return made.train(layer.training)
+        made = cls.from_quantized(quantize_as(on_cpu(layer.weight), chosen, "PackedLinear"), layer.bias)
+        return made.train(layer.training).to(layer.weight.device)
 
     @classmethod
     def from_quantized(cls, q: QuantizedTensor, bias: Tensor | None = None) -> "PackedLinear":
@@ -163,7 +166,7 @@ class PackedLinear(nn.Module):
         # An operator's way through torch's dispatcher takes several microseconds; only who is listening needs it.
         if not (
             torch.compiler.is_compiling()
-            or x.is_meta
+            or not x.is_cpu
             or (x.requires_grad and torch.is_grad_enabled())
             or torch._C._len_torch_dispatch_stack()
             or torch._C._is_tracing()
@@ -182,11 +185,22 @@ class PackedLinear(nn.Module):
 
     def dequantize(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """The weights as they count, [N, K]: code * scale."""
-        w: Tensor = unpack(packed(self.weight, self.scales, self._scheme_name, self._shape())).dequantize(dtype)
+        parts = self.weight, self.scales, self._scheme_name, self._shape()
+        w: Tensor
+        if is_elsewhere(self.weight):
+            w = torch.ops.bnq.packed_dequantize(*parts, dtype)
+        else:
+            w = unpack(packed(*parts)).dequantize(dtype)
         return w
 
     def explain(self) -> str:
         """The kernel that runs, its instruction set and tile, its memory, and why each better one was passed over."""
+        if is_elsewhere(self.weight):
+            return (
+                f"PackedLinear [{self.out_features}, {self.in_features}] {self._scheme_name} on {self.weight.device}\n"
+                "  kernel: torch's own operations, the bits of bnq's kernels, of which none is for this device\n"
+                f"  memory: {self.weight.nbytes} bytes packed; each call unpacks them to float32 for itself\n"
+            )
         return self._linear().explain()
 
     def extra_repr(self) -> str:
@@ -220,6 +234,11 @@ class PackedLinear(nn.Module):
                     return linear
         parts = self._parts()
         version = parts.version()
+        if is_elsewhere(self.weight):
+            raise UnsupportedError(
+                f"PackedLinear: the layer is on {self.weight.device}, and x is not (need one device); use "
+                "layer.to(x.device)"
+            )
         if self.scales.device.type == "cpu" and self.scales.numel() > 0 and self.scales.isnan().all():
             raise InvalidArgumentError(
                 "PackedLinear: has no weights yet (got a new layer, need a loaded one); use load_state_dict, or "

@@ -1,7 +1,8 @@
 """Layers that share a weight share its codes when they are packed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+import torch
 from torch import Tensor
 
 from ..quantized_tensor import QuantizedTensor
@@ -32,3 +33,13 @@ class Tied:
         if bias is not None and made.bias is not None:
             made.bias = self._biases.setdefault(id(bias), made.bias)
         return made
+
+    @staticmethod
+    def move(layers: Iterable[PackedLinear], devices: Iterable[torch.device]) -> None:
+        """Each to its device, in place. Buffers that they share they share there, too."""
+        moved: dict[tuple[int, torch.device], Tensor] = {}
+        for layer, device in zip(layers, devices, strict=True):
+            for name, buffer in layer._buffers.items():
+                if buffer is not None and buffer.device != device:
+                    key = id(buffer), device
+                    moved[key] = layer._buffers[name] = moved[key] if key in moved else buffer.to(device)

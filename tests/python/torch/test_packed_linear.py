@@ -196,14 +196,14 @@ def test_forward_mode_derivatives_are_refused(packed: PackedLinear) -> None:
 
 
 def test_the_form_of_the_kernel_goes_with_the_weights() -> None:
-    from bnq.torch import ops
+    from bnq.torch.ops import parts
 
-    before = len(ops._made)
+    before = len(parts._made)
     packed = PackedLinear.from_linear(float_layer(), 8)
     packed(X)
-    assert len(ops._made) == before + 1
+    assert len(parts._made) == before + 1
     del packed
-    assert len(ops._made) == before
+    assert len(parts._made) == before
 
 
 def holds_once(packed: PackedLinear) -> bool:

@@ -98,7 +98,7 @@ def test_a_tied_head_is_swapped_only_by_name() -> None:
         (lambda _: None, {"filter_fn": lambda *_: False}, "no layer is chosen .* up kept: filter_fn"),
         (lambda _: None, {"rules": {"nothing*": 4}}, "matches no linear layer"),
         (lambda _: None, {"scheme": 9}, "precision"),
-        (lambda _: None, {"device": "cuda"}, "packed on the CPU"),
+        (lambda _: None, {"device": "cuda:99"}, r"torch has no such device here .got 'cuda:99'"),
         (lambda _: None, {"rules": ["up"]}, "rules are no dict"),
         (lambda _: None, {"filter_fn": "up"}, "filter_fn is no function"),
         (lambda m: m.down.double(), {}, "down: .*f64.*nothing was changed"),

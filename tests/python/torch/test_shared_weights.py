@@ -111,8 +111,8 @@ def test_states_load_into_shared_codes(tmp_path: Path) -> None:
 def test_layers_with_other_biases_do_not_repack_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     model, made = Tied(), []
     quantize_(model, 8)
-    linear = bnq.torch.ops.Linear
-    monkeypatch.setattr("bnq.torch.ops.Linear", lambda *parts: made.append(parts) or linear(*parts))
+    linear = bnq.torch.ops.parts.Linear
+    monkeypatch.setattr("bnq.torch.ops.parts.Linear", lambda *parts: made.append(parts) or linear(*parts))
     for _ in range(2):
         for layer in (model.a, model.b, model.c):
             layer(X.clone().requires_grad_()).sum().backward()  # through the operator

@@ -11,81 +11,20 @@
 They are registered with Library and not with custom_op, whose call takes twice the time.
 """
 
-from collections.abc import Callable, Sequence
-from threading import Lock
-from typing import Any, NamedTuple
-from weakref import ReferenceType, ref
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from .._arrays.frameworks import TORCH
-from ..errors import InvalidArgumentError, UnsupportedError
-from ..layout import Layout, PackedTensor, layouts, pack, unpack
-from ..linear import Linear
-from ..quantized_tensor import QuantizedTensor, quantize_as
-from ..scheme import Scheme
-
-
-class Parts(NamedTuple):
-    """What a packed layer is made of, in the order of the operator's arguments."""
-
-    weight: Tensor
-    """uint8, a layout's bytes."""
-    scales: Tensor
-    """float32, one a granule."""
-    bias: Tensor | None
-    """float32 [N]."""
-    scheme: str
-    shape: Sequence[int]
-    """[N, K]"""
-
-    def version(self) -> tuple[int, ...]:
-        """Another one after every write that torch knows of; it counts none into inference tensors, or by ``.data``."""
-        weight, scales, bias = self.weight, self.scales, self.bias
-        kept = writes(weight), writes(scales), weight.data_ptr(), scales.data_ptr()
-        return kept if bias is None else (*kept, writes(bias), bias.data_ptr())
-
-
-def writes(tensor: Tensor) -> int:
-    """How many writes torch has counted; 0 for an inference tensor."""
-    return 0 if tensor.is_inference() else tensor._version
-
-
-class _Made(NamedTuple):
-    linear: Linear
-    weight: ReferenceType[Tensor]
-    scales: Tensor
-    bias: ReferenceType[Tensor] | None
-    rest: tuple[object, ...]
-
-    def holds(self, parts: Parts) -> bool:
-        bias = None if self.bias is None else self.bias()
-        return self.weight() is parts.weight and self.scales is parts.scales and bias is parts.bias
-
-
-def layout_of(scheme: Scheme, shape: Sequence[int]) -> Layout:
-    """The layout that bnq.pack takes by itself: the first of bnq.layouts() that holds it."""
-    return next(layout for layout in layouts() if not layout.refusal(scheme, tuple(shape)))
-
-
-def weight_shape(scheme: Scheme, shape: Sequence[int]) -> tuple[int, ...]:
-    """Of the bytes of that layout."""
-    layout = layout_of(scheme, shape)._handle
-    *axes, last = layout.storage_shape(scheme._handle, shape)
-    return (*axes, last * TORCH.new((0,), layout.storage_dtype)[0].itemsize)
-
-
-def packed(weight: Tensor, scales: Tensor, scheme: str, shape: Sequence[int]) -> PackedTensor:
-    """The tensor again over its bytes, which are borrowed. Raises what PackedTensor.from_parts does.
-
-    It keeps another tensor over the same memory, not `weight` itself.
-    """
-    kind = Scheme(scheme)
-    return PackedTensor.from_parts(
-        weight, scales, layout=layout_of(kind, shape), scheme=kind, shape=tuple(shape), dtype="f32", copy=False
-    )
+from ...errors import InvalidArgumentError, UnsupportedError
+from ...layout import unpack
+from ...quantized_tensor import QuantizedTensor, quantize_as
+from ...scheme import Scheme
+from . import formulas
+from .exact import require_exact
+from .parts import Parts, bytes_of, linear_of, packed, scales_shape, weight_shape
 
 
 def require_no_tangent(x: Tensor, where: str) -> None:
@@ -95,33 +34,6 @@ def require_no_tangent(x: Tensor, where: str) -> None:
             f"{where}: has no forward-mode derivative (got a dual tensor, need a plain one); use reverse mode: "
             "torch.autograd.grad, torch.func.jacrev"
         )
-
-
-_lock = Lock()
-_made: dict[tuple[int, int], _Made] = {}  # by ids: a kernel's own form of the weights lives as long as they do
-
-
-def linear_of(parts: Parts) -> Linear:
-    """The layer over these tensors: made at the first call and again after a change, which quantizes nothing anew.
-
-    It may read the weight's memory itself (:class:`bnq.Linear`): a write that torch counts, or another address, makes
-    another layer before the next call.
-
-    Layers that share a weight and have biases of their own have one each.
-    """
-    weight, scales, bias, scheme, shape = parts
-    key, rest = (id(weight), id(bias)), (parts.version(), scheme, tuple(shape))
-    with _lock:  # two threads that come at once make one
-        made = _made.get(key)
-        if made and made.holds(parts) and made.rest == rest:
-            return made.linear
-        linear = Linear(packed(weight, scales, scheme, shape), bias)
-
-        def forget(_: object) -> None:
-            _made.pop(key, None)
-
-        _made[key] = _Made(linear, ref(weight, forget), scales, None if bias is None else ref(bias, forget), rest)
-        return linear
 
 
 _library = torch.library.Library("bnq", "FRAGMENT")  # type: ignore[no-untyped-call]  # its end would unregister
@@ -182,19 +94,7 @@ def _quantize(x: Tensor, scheme: str) -> tuple[Tensor, Tensor]:
 
 
 def _quantize_shape(x: Tensor, scheme: str) -> tuple[Tensor, Tensor]:
-    return x.new_empty(x.shape, dtype=torch.int8), x.new_empty(_scales_shape(x.shape, scheme), dtype=torch.float32)
-
-
-def _scales_shape(shape: Sequence[Any], scheme: str) -> list[Any]:
-    """That of QuantizedTensor.scales, for sizes that may be symbols."""
-    granularity = Scheme(scheme).granularity
-    is_empty = any(isinstance(size, int) and size == 0 for size in shape)
-    if granularity == "tensor":
-        return [0 if is_empty else 1]
-    depth = shape[-1] if shape else 1
-    size = None if granularity == "row" else int(granularity[6:-1])
-    groups = min(1, depth) if size is None else (depth + size - 1) // size
-    return [*shape[:-1], groups]
+    return x.new_empty(x.shape, dtype=torch.int8), x.new_empty(scales_shape(x.shape, scheme), dtype=torch.float32)
 
 
 def _dequantize(codes: Tensor, scales: Tensor, scheme: str, dtype: torch.dtype) -> Tensor:
@@ -215,11 +115,6 @@ def _fake_quantize(x: Tensor, scheme: str) -> Tensor:
 def _fake_quantize_shape(x: Tensor, scheme: str) -> Tensor:
     del scheme
     return x.new_empty(x.shape)
-
-
-def _pack(codes: Tensor, scales: Tensor, scheme: str) -> Tensor:
-    data: Tensor = pack(QuantizedTensor.from_parts(codes, scales, scheme=scheme, dtype="f32")).data
-    return data.view(torch.uint8).clone()
 
 
 def _pack_shape(codes: Tensor, scales: Tensor, scheme: str) -> Tensor:
@@ -282,20 +177,39 @@ def fake_quantize(x: Tensor, scheme: str) -> Tensor:
     return y
 
 
+def _anywhere(name: str, core: Callable[..., Any], formula: Callable[..., Any]) -> Callable[..., Any]:
+    """For devices other than the CPU, and tensors that are not dense, which the core refuses."""
+
+    def run(x: Tensor, *rest: Any) -> Any:
+        for tensor in rest:
+            if isinstance(tensor, Tensor) and tensor.device != x.device:
+                raise UnsupportedError(
+                    f"bnq::{name}: tensors on two devices (got {x.device} and {tensor.device}, need one); use .to(...)"
+                )
+        if x.is_cpu:
+            return core(x, *rest)
+        require_exact(x.device)
+        with torch.no_grad():  # as the core computes; not every operator has a gradient
+            return formula(x, *rest)
+
+    return run
+
+
 def _register() -> None:
-    """Kernels for every device: one that bnq does not compute on meets bnq's sentence, not a list of dispatch keys."""
-    kernels: tuple[tuple[Callable[..., Any], Callable[..., Any]], ...] = (
-        (_packed_linear, _packed_linear_shape),
-        (_packed_dequantize, _packed_dequantize_shape),
-        (_quantize, _quantize_shape),
-        (_dequantize, _dequantize_shape),
-        (_fake_quantize, _fake_quantize_shape),
-        (_pack, _pack_shape),
+    """Kernels for every device: one that cannot do it meets bnq's sentence, not a list of dispatch keys."""
+    kernels: tuple[tuple[Any, ...], ...] = (
+        (_packed_linear, formulas.packed_linear, _packed_linear_shape),
+        (_packed_dequantize, formulas.packed_dequantize, _packed_dequantize_shape),
+        (_quantize, formulas.quantize, _quantize_shape),
+        (_dequantize, formulas.dequantize, _dequantize_shape),
+        (_fake_quantize, formulas.fake_quantize, _fake_quantize_shape),
+        (bytes_of, formulas.pack, _pack_shape),
     )
-    for schema, (kernel, shape) in zip(_SCHEMAS, kernels, strict=True):
+    for schema, (core, formula, shape) in zip(_SCHEMAS, kernels, strict=True):
         name = schema.split("(")[0]
         _library.define(schema)  # type: ignore[no-untyped-call]
-        _library.impl(name, kernel, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+        _library.impl(name, core, "CPU")  # type: ignore[no-untyped-call]
+        _library.impl(name, _anywhere(name, core, formula), "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
         torch.library.register_fake(f"bnq::{name}", shape, lib=_library)
     torch.library.register_autograd("bnq::packed_linear", _gradient, setup_context=_keep_for_gradient, lib=_library)
     torch.library.register_autograd("bnq::fake_quantize", _straight_through, lib=_library)

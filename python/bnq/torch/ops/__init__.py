@@ -1,0 +1,18 @@
+"""torch's operators of bnq: `operators` says what they are, `parts` how the core runs, `formulas` what others run."""
+
+from .exact import require_exact
+from .operators import fake_quantize, packed_linear, require_no_tangent
+from .parts import Parts, is_elsewhere, layout_of, linear_of, on_cpu, packed
+
+__all__ = [
+    "Parts",
+    "fake_quantize",
+    "is_elsewhere",
+    "layout_of",
+    "linear_of",
+    "on_cpu",
+    "packed",
+    "packed_linear",
+    "require_exact",
+    "require_no_tangent",
+]
