@@ -84,6 +84,12 @@ def decode_ms(model: Any, rounds: int) -> tuple[float, float]:
     return 1e3 * statistics.median(whole), 1e3 * statistics.median(layers)
 
 
+def tensors_mb(model: Any) -> float:
+    """Its parameters and buffers, each memory once."""
+    tensors = {t.data_ptr(): t.nbytes for t in (*model.parameters(), *model.buffers())}
+    return sum(tensors.values()) / 1e6
+
+
 def resident_mb() -> float:
     """Memory of this process that is in use now, mapped files counted."""
     gc.collect()
@@ -111,10 +117,11 @@ def main() -> None:
         logits = model(ids).logits.float()
         text = model.generate(ids, **greedy)[0, 16:]
         before = decode_ms(model, options.rounds)
-        memory = [resident_mb() - empty]
+        memory, tensors = [resident_mb() - empty], [tensors_mb(model)]
         print(optimize(model, head=8))
         after = decode_ms(model, options.rounds)
         memory.append(resident_mb() - empty)
+        tensors.append(tensors_mb(model))
         difference = ((model(ids).logits.float() - logits).norm() / logits.norm()).item()
         same = (model.generate(ids, **greedy)[0, 16:] == text).tolist()
     equal = same.index(False) if False in same else len(same)
@@ -122,6 +129,7 @@ def main() -> None:
     print(f"\n{'':26}{'transformers':>14}{'bnq':>10}{'times faster':>14}")
     print(f"{'one token, ms':26}{before[0]:14.1f}{after[0]:10.1f}{before[0] / after[0]:14.1f}")
     print(f"{'its low-bit layers, ms':26}{before[1]:14.1f}{after[1]:10.1f}{before[1] / after[1]:14.1f}")
+    print(f"{'its tensors, MB':26}{tensors[0]:14,.0f}{tensors[1]:10,.0f}{tensors[0] / tensors[1]:14.1f}")
     print(f"{'memory of the process, MB':26}{memory[0]:14,.0f}{memory[1]:10,.0f}{memory[0] / memory[1]:14.1f}")
     print(f"\nlogits differ by {difference:.2g} of their norm; {equal} of {len(same)} greedy tokens are equal")
     print(f"{options.threads} threads, {options.layers} layers, packed {low:,} bytes")
@@ -131,6 +139,7 @@ def main() -> None:
             "before_ms": before,
             "after_ms": after,
             "memory_mb": memory,
+            "tensors_mb": tensors,
             "logits": difference,
             "equal": equal,
         }
