@@ -11,7 +11,7 @@ from ..errors import InvalidArgumentError
 from ..files import load
 from ..quantized_tensor import QuantizedTensor
 from .layers import Found, find_layers, is_linear
-from .load_fit import require_fit
+from .load_fit import require_fit, require_same_config
 from .packed_linear import PackedLinear
 from .swap import gives_memory_back, naming, swap
 from .tied import Tied
@@ -32,7 +32,8 @@ def load_(model: nn.Module, path: str | PathLike[str], *, scales: str | None = N
 
     Args:
         model: as it was when the checkpoint was made: the same names and shapes, with memory (not on the meta device).
-            Changed only if all fits.
+            Changed only if all fits. One with a ``config`` also has to compute as a folder's ``config.json`` says:
+            heads, rotary positions, epsilons, activation.
         path: a safetensors file or model folder, as :func:`bnq.load` reads it.
         scales: as for :func:`bnq.load`.
 
@@ -40,8 +41,8 @@ def load_(model: nn.Module, path: str | PathLike[str], *, scales: str | None = N
         `model`
 
     Raises:
-        InvalidArgumentError: names, shapes or kinds of numbers that do not fit, all of them named; no model, or itself
-            a linear layer, or one with packed layers.
+        InvalidArgumentError: names, shapes or kinds of numbers that do not fit, all of them named, or a config; no
+            model, or itself a linear layer, or one with packed layers.
         UnsupportedError, BadContentError: a low-bit weight or a bias that PackedLinear does not take.
         MissingFileError, IoError, BadContentError: as :func:`bnq.load` raises them.
     """
@@ -51,6 +52,7 @@ def load_(model: nn.Module, path: str | PathLike[str], *, scales: str | None = N
         "load_",
         "PackedLinear.from_quantized(bnq.load(path, framework='torch')['weight'], bias)",
     )
+    require_same_config(model, path)
     tensors = load(path, framework="torch", scales=scales)
     state = model.state_dict(keep_vars=True)
     require_fit(model, state, tensors)
