@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from models import make_model
+import transformers
+from models import DECODER, make_model
 
 import bnq
 from bnq.torch import PackedLinear, load_, quantize_
@@ -92,3 +93,59 @@ def test_configs_of_other_libraries_are_compared_too(config: Any, folder: Path) 
         load_(own, folder)
     own.config = 3  # type: ignore[assignment]
     load_(own, folder)
+
+
+def mixtral() -> Any:
+    torch.manual_seed(0)
+    return transformers.MixtralForCausalLM(transformers.MixtralConfig(**(DECODER | {"num_local_experts": 2}))).eval()
+
+
+def qwen3_moe() -> Any:
+    torch.manual_seed(0)
+    sizes = DECODER | {"head_dim": 16, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+    return transformers.Qwen3MoeForCausalLM(transformers.Qwen3MoeConfig(**sizes)).eval()
+
+
+@pytest.mark.filterwarnings("ignore:.*tested list")
+@pytest.mark.parametrize("make", [mixtral, qwen3_moe])
+def test_experts_that_are_fused_in_the_model_are_refused_and_the_way_around_works(make: Any, tmp_path: Path) -> None:
+    make().save_pretrained(tmp_path / "float")
+    bnq.quantize_checkpoint(tmp_path / "float", tmp_path / "small", 8)
+    refused(
+        make(),
+        tmp_path / "small",
+        r"layers\.0\.mlp\.experts\.gate_up_proj, a parameter of \w+Experts, .*one by one .*(12|24) parts",
+    )
+    bnq.dequantize_checkpoint(tmp_path / "small", tmp_path / "floats")
+    model = type(make()).from_pretrained(tmp_path / "floats")
+    assert (run(model) - run(make())).norm() < 0.03 * run(make()).norm()
+    quantize_(model, 8)
+
+
+def test_experts_under_the_models_own_names_are_loaded(tmp_path: Path) -> None:
+    model = mixtral()
+    bnq.save(tmp_path / "float.safetensors", {name: t.detach() for name, t in model.state_dict().items()})
+    bnq.quantize_checkpoint(tmp_path / "float.safetensors", tmp_path / "small.safetensors", 8)
+    loaded = load_(mixtral(), tmp_path / "small.safetensors")
+    assert isinstance(loaded.model.layers[0].self_attn.q_proj, PackedLinear)
+    assert (run(loaded) - run(model)).norm() < 0.05 * run(model).norm()
+
+
+@pytest.mark.filterwarnings("ignore:.*tested list")
+def test_layers_that_transformers_stores_under_other_names_are_loaded(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+    def make() -> Any:
+        return transformers.ViTForImageClassification(
+            transformers.ViTConfig(image_size=32, patch_size=8, **sizes)
+        ).eval()
+
+    model, image = make(), torch.randn(2, 3, 32, 32)
+    model.save_pretrained(tmp_path / "float")
+    bnq.quantize_checkpoint(tmp_path / "float", tmp_path / "small", 8)
+    quantize_(model, 8)
+    loaded = load_(make(), tmp_path / "small")
+    low_bit = {name for name, module in loaded.named_modules() if isinstance(module, PackedLinear)}
+    assert low_bit == {name for name, module in model.named_modules() if isinstance(module, PackedLinear)}
+    with torch.no_grad():
+        assert torch.equal(loaded(image).logits, model(image).logits)

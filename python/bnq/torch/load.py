@@ -11,7 +11,7 @@ from ..errors import InvalidArgumentError
 from ..files import load
 from ..quantized_tensor import QuantizedTensor
 from .layers import Found, find_layers, is_linear
-from .load_fit import require_fit, require_same_config
+from .load_fit import in_own_names, require_fit, require_same_config
 from .packed_linear import PackedLinear
 from .swap import gives_memory_back, naming, swap
 from .tied import Tied
@@ -28,7 +28,8 @@ def load_(model: nn.Module, path: str | PathLike[str], *, scales: str | None = N
     Linear layers whose weights are low-bit in the file become :class:`PackedLinear`; other low-bit tensors (embeddings)
     are dequantized into the parameters that they belong to; the rest is copied, in the parameter's dtype. A parameter
     that several modules hold may stand in the file under any of their names: each takes what stands under its own, and
-    else what stands under another's. Linear layers with the same low-bit weight share its codes.
+    else what stands under another's. Linear layers with the same low-bit weight share its codes. Names that
+    transformers changes as it saves a model are known.
 
     Args:
         model: as it was when the checkpoint was made: the same names and shapes, with memory (not on the meta device).
@@ -41,8 +42,8 @@ def load_(model: nn.Module, path: str | PathLike[str], *, scales: str | None = N
         `model`
 
     Raises:
-        InvalidArgumentError: names, shapes or kinds of numbers that do not fit, all of them named, or a config; no
-            model, or itself a linear layer, or one with packed layers.
+        InvalidArgumentError: names, shapes or kinds of numbers that do not fit, all of them named, or a config; fused
+            experts that the file holds one by one; no model, or itself a linear layer, or one with packed layers.
         UnsupportedError, BadContentError: a low-bit weight or a bias that PackedLinear does not take.
         MissingFileError, IoError, BadContentError: as :func:`bnq.load` raises them.
     """
@@ -53,8 +54,8 @@ def load_(model: nn.Module, path: str | PathLike[str], *, scales: str | None = N
         "PackedLinear.from_quantized(bnq.load(path, framework='torch')['weight'], bias)",
     )
     require_same_config(model, path)
-    tensors = load(path, framework="torch", scales=scales)
     state = model.state_dict(keep_vars=True)
+    tensors = in_own_names(model, state, load(path, framework="torch", scales=scales))
     require_fit(model, state, tensors)
     stored = _Stored(state, tensors)
     packed = _packed(layers, stored)

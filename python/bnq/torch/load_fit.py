@@ -1,6 +1,7 @@
 """Does a checkpoint fit a model? Looked at whole, before anything is changed."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
@@ -62,6 +63,29 @@ def require_fit(model: nn.Module, state: Mapping[str, Any], tensors: Mapping[str
     texts = [f"{len(names)} {what}: {_list(names)}" for what, names in problems.items() if names]
     if texts:
         raise InvalidArgumentError(f"load_: the file does not fit the model ({'; '.join(texts)}); nothing was changed")
+
+
+def in_own_names(model: nn.Module, state: Mapping[str, Any], tensors: dict[str, Any]) -> dict[str, Any]:
+    """The file's tensors under the model's names: transformers stores those of some models under others.
+
+    Raises InvalidArgumentError where parameters of the model are fused of tensors that the file holds one by one.
+    """
+    if "transformers" not in sys.modules or all(name in state for name in tensors):
+        return tensors
+    from .pretrained import names_in_files  # noqa: PLC0415 - it needs transformers
+
+    names = names_in_files(model, state)
+    parts = [name for name in tensors if name not in state and names.get(name) == ""]
+    if parts:
+        fused = next(name for name in state if name not in names.values())
+        owner = type(model.get_submodule(fused.rpartition(".")[0])).__name__
+        raise InvalidArgumentError(
+            f"load_: {fused}, a parameter of {owner}, is fused of tensors that the file holds one by one (got "
+            f"{len(parts)} parts, {parts[0]} first, need fused ones); use bnq.dequantize_checkpoint, from_pretrained "
+            "on what it writes, and quantize_, which keeps fused parameters float; nothing was changed"
+        )
+    own = {name if name in state else names.get(name, name): tensor for name, tensor in tensors.items()}
+    return own if len(own) == len(tensors) else tensors
 
 
 def require_same_config(model: nn.Module, path: str | PathLike[str]) -> None:

@@ -1,6 +1,7 @@
 """What `save_pretrained` of transformers writes for a model with packed layers: what plain transformers loads."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from .bit_linear import BitLinear
 from .ops import layout_of
 from .packed_linear import PackedLinear
 
-__all__ = ["PackedQuantizer", "adopt"]
+__all__ = ["PackedQuantizer", "adopt", "names_in_files"]
 
 _NAMES = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
 
@@ -27,6 +28,23 @@ def adopt(module: nn.Module) -> None:
     if isinstance(module, PreTrainedModel):
         model: Any = module
         model.hf_quantizer = PackedQuantizer()
+
+
+def names_in_files(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
+    """By the name under which `save_pretrained` stores a tensor its own name, "" for a part of a fused parameter.
+
+    Empty for other modules, and where transformers' rules do not fit the model.
+    """
+    if not isinstance(model, PreTrainedModel):
+        return {}
+    own = model.state_dict()
+    shapes = {name: torch.empty_like(own[name], device="meta") for name in names}
+    known = {id(shape): name for name, shape in shapes.items()}
+    try:
+        written = revert_weight_conversion(model, dict(shapes))
+    except Exception:  # noqa: BLE001 - whatever another program's rules raise; names are then the model's
+        return {}
+    return {name: known.get(id(shape), "") for name, shape in written.items()}
 
 
 class PackedQuantizer(HfQuantizer):
