@@ -48,7 +48,15 @@ class BitLinear(nn.Linear):
         super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
         self.scheme, self.norm = Scheme(scheme), flag(norm, "BitLinear norm")
         warn_of(self.scheme, stacklevel=2)
-        self._names = str(self.scheme), str(Scheme.activations())
+
+    @property
+    def scheme(self) -> Scheme:
+        """Of the weights; another one counts from the next call on."""
+        return Scheme(self._names[0])
+
+    @scheme.setter
+    def scheme(self, scheme: SchemeLike) -> None:
+        self._names = str(Scheme(scheme)), str(Scheme.activations())  # plain, so that compilers can read them
 
     @classmethod
     def from_linear(cls, layer: nn.Linear, scheme: SchemeLike = "ternary", *, norm: bool = False) -> "BitLinear":

@@ -70,12 +70,23 @@ class PackedLinear(nn.Module):
     def _hold(self, scheme: Scheme, shape: tuple[int, int], buffers: tuple[Tensor, Tensor, Tensor | None]) -> None:
         super().__init__()
         self.out_features, self.in_features = shape
-        self.scheme = scheme
         self._scheme_name = str(scheme)  # plain, so that compilers can read it
         for name, buffer in zip(("weight", "scales", "bias"), buffers, strict=True):
             self.register_buffer(name, buffer)
         self.register_buffer("scheme_text", torch.tensor(list(self._scheme_name.encode()), dtype=torch.uint8))
         self._made = None
+
+    @property
+    def scheme(self) -> Scheme:
+        """What codes and scales mean. It goes with them, and cannot be set."""
+        return Scheme(self._scheme_name)
+
+    @scheme.setter
+    def scheme(self, value: object) -> None:
+        raise InvalidArgumentError(
+            f"PackedLinear: the scheme says what the codes are, and is not set (got {shown(value)}, need "
+            f"{self._scheme_name!r}); use PackedLinear.from_linear(layer, scheme) on the float layer"
+        )
 
     @classmethod
     def _over(cls, scheme: Scheme, shape: tuple[int, int], codes: tuple[Tensor, Tensor], bias: Any) -> "PackedLinear":
