@@ -14,6 +14,7 @@ from ..arguments import shown
 from ..errors import InvalidArgumentError
 from .bit_linear import BitLinear
 from .coverage import KeptLayer
+from .packed_linear import PackedLinear
 from .weight_readers import not_only_called
 
 Filter = Callable[[nn.Module, str], bool]
@@ -24,6 +25,12 @@ _REASONS = (
     (nn.EmbeddingBag, "embedding"),
     (nn.MultiheadAttention, "nn.MultiheadAttention reads the weight and does not call the layer"),
 )
+_COMPILED = "_compiled_call_impl"  # what nn.Module.compile makes of this very layer
+_OF_CLASS: dict[type[nn.Module], frozenset[str]] = {
+    kind: frozenset((*vars(kind(1, 1, device="meta")), _COMPILED)) for kind in (nn.Linear, BitLinear)
+}
+_PACKED = PackedLinear(1, 1, 8)
+_TAKEN = frozenset((*dir(_PACKED), *_PACKED._buffers, *dir(BitLinear), *_OF_CLASS[BitLinear]))
 _CURES = (
     (WeightNorm, "torch.nn.utils.remove_weight_norm"),
     (SpectralNorm, "torch.nn.utils.remove_spectral_norm"),
@@ -50,6 +57,7 @@ def is_plain(module: nn.Module) -> bool:
         and type(own["bias"]) in bias_kinds
         and "forward" not in vars(module)
         and not has_more(module)
+        and not _TAKEN.intersection(set_on(module))
     )
 
 
@@ -57,6 +65,17 @@ def has_more(module: nn.Module) -> bool:
     """Does it hold more than weight and bias, as an adapter by hooks does? A successor would not have it."""
     own = [tensor for name, tensor in module._parameters.items() if name not in ("weight", "bias")]
     return any(held is not None for held in (*own, *module._buffers.values(), *module._modules.values()))
+
+
+def set_on(module: nn.Module) -> dict[str, Any]:
+    """The plain attributes that somebody set on a layer, beyond those that its class gives it.
+
+    None where another library has replaced the forward: attributes are its own then, and belong to that forward.
+    """
+    own = _OF_CLASS[nn.Linear] | {"nf", "nx"} if _is_conv1d(module) else _OF_CLASS.get(type(module))
+    if own is None or "forward" in vars(module):
+        return {}
+    return {name: value for name, value in vars(module).items() if name not in own}
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -161,6 +180,10 @@ def _why(module: nn.Module, parameter: Tensor) -> str:
     kind = type(module).__name__
     if "forward" in vars(module):
         return f"a {kind} whose forward another library has replaced"
+    if taken := sorted(
+        _TAKEN.intersection(set_on(module)) - {"weight", "bias"}
+    ):  # a hook that computes these sets them
+        return f"somebody set {taken[0]} on it, which means something else to its successor"
     if parameter.dim() == 3:
         return f"a 3-d parameter of {kind}, as fused experts are"
     if isinstance(module, nn.Linear):

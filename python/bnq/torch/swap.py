@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 from torch import nn
 
 from ..errors import Error
-from .layers import Found
+from .layers import Found, set_on
 
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
@@ -28,14 +28,16 @@ _HOOKS = (
 
 
 def swap(model: nn.Module, layer: Found, made: nn.Module) -> None:
-    """Puts `made` wherever the layer is, in its mode, with its hooks. Fails never: what can fail comes before.
+    """Puts `made` wherever the layer is, in its mode, with its hooks and the attributes that were set on it.
 
-    The hooks are the layer's very dicts, so that handles which the user has still remove them. Those of ``state_dict``
-    and ``load_state_dict`` stay behind: they are for keys that the layer has and `made` has not.
+    Fails never: what can fail comes before. The hooks are the layer's very dicts, so that handles which the user has
+    still remove them. Those of ``state_dict`` and ``load_state_dict`` stay behind: they are for keys that the layer has
+    and `made` has not.
     """
     made.train(layer.module.training)
     for hooks in _HOOKS:
         setattr(made, hooks, getattr(layer.module, hooks))
+    vars(made).update(set_on(layer.module))  # a hook may read them
     for name in layer.names:
         parent, _, key = name.rpartition(".")
         model.get_submodule(parent)._modules[key] = made  # by no __setattr__, which may have a mind of its own

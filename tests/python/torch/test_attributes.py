@@ -3,13 +3,16 @@
 import copy
 import io
 import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 import bnq
-from bnq.torch import BitLinear, PackedLinear, convert_
+from bnq.torch import BitLinear, PackedLinear, convert_, load_, prepare_qat_, quantize_
 
 X = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
 
@@ -47,3 +50,61 @@ def test_the_scheme_of_a_bit_linear_is_the_one_that_it_trains_and_is_packed_with
     model = nn.Sequential(layer)
     assert [row.scheme for row in convert_(model).layers] == ["int8-absmax:row"]
     assert "int8-absmax:row" in repr(model)
+
+
+def times_alpha(module: Any, _: Any, y: torch.Tensor) -> torch.Tensor:
+    return y * getattr(module, "alpha", 1)
+
+
+def loaded(model: nn.Module, tmp_path: Path) -> None:
+    q = bnq.quantize(torch.randn(8, 8), 8)
+    bnq.save(tmp_path / "small.safetensors", {"0.weight": q, "0.bias": torch.randn(8)})
+    load_(model, tmp_path / "small.safetensors")
+
+
+def converted(model: nn.Module, *, norm: bool) -> None:
+    prepare_qat_(model, norm=norm)
+    convert_(model)
+
+
+VERBS: dict[str, Callable[[nn.Module, Path], Any]] = {
+    "quantize_": lambda model, _: quantize_(model, 8),
+    "load_": loaded,
+    "prepare_qat_": lambda model, _: prepare_qat_(model),
+    "convert_": lambda model, _: converted(model, norm=False),
+    "convert_ norm": lambda model, _: converted(model, norm=True),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_was_set_on_a_layer_goes_along(verb: str, tmp_path: Path) -> None:
+    """A hook that reads it would else compute something else, in silence."""
+    layer: Any = nn.Linear(8, 8)
+    layer.alpha, layer.note = 5, {"by": "somebody"}
+    model: Any = nn.Sequential(layer)
+    VERBS[verb](model, tmp_path)
+    plain = model[0](X)
+    model[0].register_forward_hook(times_alpha)
+    assert torch.equal(model[0](X), 5 * plain)
+    assert model[0].note is layer.note
+    assert torch.equal(copy.deepcopy(model)(X), 5 * plain)
+
+
+@pytest.mark.parametrize("name", ["scales", "scheme", "norm", "_made", "dequantize", "_apply"])
+def test_a_name_that_a_successor_has_for_itself_keeps_the_layer(name: str) -> None:
+    layer = nn.Linear(8, 8)
+    object.__setattr__(layer, name, 5)
+    model = nn.Sequential(layer, nn.Linear(8, 8))
+    kept = quantize_(model, 8).kept
+    assert [(row.name, f"somebody set {name} on it" in row.reason) for row in kept] == [("0", True)]
+    assert model[0] is layer
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_layer_compiled_in_place_leaves_nothing_of_it() -> None:
+    layer = nn.Linear(8, 8)
+    layer.compile(backend="aot_eager")
+    layer(X)
+    model = nn.Sequential(layer)
+    quantize_(model, 8)
+    assert torch.equal(model(X), PackedLinear.from_linear(layer, 8)(X))
