@@ -166,3 +166,17 @@ def test_dequantized_layers_leave_no_trace(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "out")
     assert not json.loads((tmp_path / "out" / "config.json").read_text()).get("quantization_config")
     load(tmp_path / "out", "LlamaForCausalLM")
+
+
+def test_dequantize_of_transformers_is_refused_and_the_way_around_works(tmp_path: Path) -> None:
+    model = make_model("LlamaForCausalLM")
+    bnq.torch.quantize_(model, 8)
+    before = run(model)
+    with pytest.raises(bnq.UnsupportedError, match=r"^dequantize: .*14 packed layers.*nothing was changed$"):
+        model.dequantize()
+    assert torch.equal(run(model), before)
+    model.save_pretrained(tmp_path / "small")
+    bnq.dequantize_checkpoint(tmp_path / "small", tmp_path / "float")
+    floats = load(tmp_path / "float", "LlamaForCausalLM")
+    layer = model.model.layers[0].mlp.up_proj
+    assert torch.equal(floats.model.layers[0].mlp.up_proj.weight, layer.dequantize())

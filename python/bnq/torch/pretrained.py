@@ -80,6 +80,19 @@ class PackedQuantizer(HfQuantizer):
         model.config.quantization_config = config
         return state, {}
 
+    def dequantize(self, model: Any, dtype: torch.dtype | None = None) -> Any:  # noqa: ARG002  transformers names it
+        """What ``model.dequantize()`` calls.
+
+        Raises:
+            UnsupportedError: always; a float layer's place and hooks are no longer known.
+        """
+        layers = sum(isinstance(module, PackedLinear) for module in model.modules())
+        raise UnsupportedError(
+            f"dequantize: a model is not made float again in place (got {type(model).__name__} with {layers} packed "
+            "layers, need the float model); load it anew, or use bnq.dequantize_checkpoint on what save_pretrained "
+            "writes, or dequantize() of a layer for its weights; nothing was changed"
+        )
+
 
 def _form_of(model: Any, layers: dict[str, PackedLinear]) -> _core.ClientForm:
     dtype = _NAMES.get(model.dtype, "u8")
