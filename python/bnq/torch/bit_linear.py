@@ -1,6 +1,6 @@
 """Training with low-bit weights: BitNet's BitLinear."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.autograd import forward_ad
 from ..arguments import flag
 from ..errors import InvalidArgumentError, UnsupportedError
 from ..scheme import Scheme, SchemeLike, warn_of
-from .ops import fake_quantize, require_no_tangent
+from .ops import fake_quantize, refuse_script, require_no_tangent
 
 __all__ = ["BitLinear"]
 
@@ -89,16 +89,21 @@ class BitLinear(nn.Linear):
         """
         weights, tokens = self._names
         x = input
-        if x.is_nested:
+        is_traced = isinstance(x, torch.fx.Proxy)  # by symbolic_trace: there is nothing yet to look at
+        if not is_traced and x.is_nested:
             raise UnsupportedError(
                 "BitLinear: not a dense tensor (got nested, need torch.strided); use tensor.to_padded_tensor(0.0)"
             )
-        if not torch.compiler.is_compiling() and forward_ad._current_level >= 0:
+        if not is_traced and not torch.compiler.is_compiling() and forward_ad._current_level >= 0:
             for dual in (x, self.weight):
                 require_no_tangent(dual, "BitLinear")
         if self.norm:
             x = nn.functional.rms_norm(x, (self.in_features,))
         return nn.functional.linear(fake_quantize(x, tokens), fake_quantize(self.weight, weights), self.bias)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """What torch.jit.script calls first."""
+        refuse_script("BitLinear")
 
     def extra_repr(self) -> str:
         """What ``repr`` says between the brackets."""

@@ -1,6 +1,6 @@
 """A linear layer that runs on packed low-bit weights."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,18 @@ from ..linear import Linear
 from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme, SchemeLike, warn_of
 from .bit_linear import BitLinear
-from .ops import Parts, is_elsewhere, layout_of, linear_of, on_cpu, packed, packed_linear, require_no_tangent
+from .ops import (
+    Parts,
+    is_elsewhere,
+    layout_of,
+    linear_of,
+    on_cpu,
+    packed,
+    packed_linear,
+    refuse_script,
+    require_no_tangent,
+    require_one_set,
+)
 
 __all__ = ["PackedLinear"]
 
@@ -171,6 +182,8 @@ class PackedLinear(nn.Module):
         """
         x = input
         if not isinstance(x, Tensor):
+            if isinstance(x, torch.fx.Proxy):  # of symbolic_trace: one call of the operator in its graph
+                return packed_linear(x, self._parts())
             raise InvalidArgumentError(
                 f"PackedLinear: not a tensor (got {type(x).__name__}, need a torch.Tensor); use torch.as_tensor(x)"
             )
@@ -214,6 +227,10 @@ class PackedLinear(nn.Module):
             )
         return self._linear().explain()
 
+    def __prepare_scriptable__(self) -> NoReturn:
+        """What torch.jit.script calls first."""
+        refuse_script("PackedLinear")
+
     def extra_repr(self) -> str:
         """What ``repr`` says between the brackets."""
         size = self.weight.nbytes + self.scales.nbytes
@@ -244,6 +261,7 @@ class PackedLinear(nn.Module):
                 if unchanged:
                     return linear
         parts = self._parts()
+        require_one_set(parts)
         version = parts.version()
         if is_elsewhere(self.weight):
             raise UnsupportedError(

@@ -12,7 +12,7 @@ They are registered with Library and not with custom_op, whose call takes twice 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -27,6 +27,14 @@ from .exact import require_exact
 from .parts import Parts, bytes_of, linear_of, packed, scales_shape, weight_shape
 
 
+def refuse_script(kind: str) -> NoReturn:
+    """Raises UnsupportedError for torch.jit.script, which reads Python's source."""
+    raise UnsupportedError(
+        f"{kind}: torch.jit.script cannot read it (got a layer that calls bnq, need TorchScript); use torch.jit.trace, "
+        "torch.export or torch.compile"
+    )
+
+
 def require_no_tangent(x: Tensor, where: str) -> None:
     """Raises UnsupportedError for a dual tensor: torch would drop its tangent in silence."""
     if forward_ad.unpack_dual(x).tangent is not None:  # type: ignore[no-untyped-call]
@@ -34,6 +42,24 @@ def require_no_tangent(x: Tensor, where: str) -> None:
             f"{where}: has no forward-mode derivative (got a dual tensor, need a plain one); use reverse mode: "
             "torch.autograd.grad, torch.func.jacrev"
         )
+
+
+def require_one_set(parts: Parts) -> None:
+    """Raises UnsupportedError for weights that torch.vmap has stacked, or that a transformation of torch.func has."""
+    if any(part is not None and torch._C._functorch.is_functorch_wrapped_tensor(part) for part in parts[:3]):
+        raise UnsupportedError(
+            "PackedLinear: one set of weights serves all (got weights, scales or a bias that torch.vmap or torch.func "
+            "transforms, need plain buffers); call the layers in a loop, and transform the input only"
+        )
+
+
+def _no_tangent(ctx: Any, *tangents: Any) -> Any:
+    """What forward mode over reverse mode meets, as in torch.func.hessian: the dual tensor is inside of another one."""
+    del ctx, tangents
+    raise UnsupportedError(
+        "bnq.torch: packed and fake-quantized layers have no forward-mode derivative (got one of a gradient, as "
+        "torch.func.hessian takes it, need reverse mode); use torch.func.jacrev(torch.func.jacrev(f))"
+    )
 
 
 _library = torch.library.Library("bnq", "FRAGMENT")  # type: ignore[no-untyped-call]  # its end would unregister
@@ -148,6 +174,7 @@ class _LinearOfFunc(torch.autograd.Function):
     forward = staticmethod(lambda *parts: torch.ops.bnq.packed_linear(*parts))  # noqa: PLW0108  not registered yet
     setup_context = staticmethod(_keep_for_gradient)
     backward = staticmethod(_gradient)
+    jvp = staticmethod(_no_tangent)
 
 
 class _FakeQuantizeOfFunc(torch.autograd.Function):
@@ -157,10 +184,15 @@ class _FakeQuantizeOfFunc(torch.autograd.Function):
     forward = staticmethod(lambda x, scheme: torch.ops.bnq.fake_quantize(x, scheme))  # noqa: PLW0108  as above
     setup_context = staticmethod(lambda ctx, inputs, output: None)  # noqa: ARG005  torch names them
     backward = staticmethod(_straight_through)
+    jvp = staticmethod(_no_tangent)
 
 
 def _is_transformed() -> bool:
-    return not torch.compiler.is_compiling() and bool(torch._C._are_functorch_transforms_active())
+    """By one that asks a function for its rule. functionalize has none for them, and takes operators as they are."""
+    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+        return False
+    top = torch._C._functorch.peek_interpreter_stack()
+    return top is not None and top.key() != torch._C._functorch.TransformType.Functionalize
 
 
 def packed_linear(x: Tensor, parts: Parts) -> Tensor:
