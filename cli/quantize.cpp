@@ -77,9 +77,14 @@ Plan carry_out(const Arguments& arguments, QuantizeOptions options) {
   return quantize_checkpoint(arguments.in, arguments.out, options);
 }
 
-/// What the target is, and what it does otherwise.
+bool quantizes(const Plan& plan) {
+  return std::ranges::any_of(plan.tensors, [](const PlannedTensor& tensor) { return tensor.scheme.has_value(); });
+}
+
+/// What the target is, and what it does otherwise. Float tensors were not held against it.
 Facts target_facts(const Plan& plan) {
   if (plan.target.empty()) return {};
+  if (!quantizes(plan)) return {{"runs in", plan.target + " if the input does: nothing is quantized"}};
   const std::string layout = plan.target_layout ? ", in layout " + std::string(plan.target_layout->name()) : "";
   Facts lines{{"runs in", plan.target + layout}};
   for (const std::string& note : plan.notes) lines.emplace_back("differs", note);
@@ -88,7 +93,7 @@ Facts target_facts(const Plan& plan) {
 
 /// What is left to do for it.
 Facts steps_for_target(const Plan& plan, const std::string& out) {
-  if (plan.target.empty()) return {};
+  if (plan.target.empty() || !quantizes(plan)) return {};
   switch (Target::parse(plan.target).reads()) {
     case Target::Reads::gguf:
       return {{"then", "`bnq convert " + printable(out) + " model.gguf --target " + plan.target + "`"}};

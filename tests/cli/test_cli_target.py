@@ -112,6 +112,14 @@ def test_folders_are_those_without_a_target(bnq, llama, target, scheme, said):
         assert Path("out", name).read_bytes() == Path("plain", name).read_bytes()
 
 
+@pytest.mark.parametrize("target", ["transformers", "vllm", "onnxruntime"])
+def test_what_holds_nothing_low_bit_runs_where_the_input_does(bnq, llama, target):
+    """Floats are not held against the target."""
+    text = bnq("quantize", llama, "out", "--keep", "*", "--target", target).stdout
+    assert f"runs in  {target} if the input does: nothing is quantized\n" in text
+    assert "then " not in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
