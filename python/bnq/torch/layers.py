@@ -89,7 +89,9 @@ def weight_of(layer: Any) -> Tensor:
     return weight.t() if _is_conv1d(layer) else weight
 
 
-def find_layers(model: object, is_wanted: Callable[[nn.Module], bool], verb: str, alone: str) -> list[Found]:
+def find_layers(
+    model: object, is_wanted: Callable[[nn.Module], bool], verb: str, alone: str, *, packs: bool = True
+) -> list[Found]:
     """The layers to swap, in the order of the model, each once, with every path to it.
 
     Args:
@@ -97,6 +99,7 @@ def find_layers(model: object, is_wanted: Callable[[nn.Module], bool], verb: str
         is_wanted: is it such a layer?
         verb: what the user called; errors begin with it.
         alone: what to call with a layer that is in no model.
+        packs: does the successor hold another weight, so that a hook that reads it would read bytes?
 
     Raises:
         InvalidArgumentError: `model` is no module, or is such a layer itself, and nothing holds it.
@@ -108,7 +111,7 @@ def find_layers(model: object, is_wanted: Callable[[nn.Module], bool], verb: str
             f"{verb}: the model is itself a layer to swap, and nothing holds it (got {type(model).__name__}, need a "
             f"module with layers inside); use {alone}; nothing was changed"
         )
-    unused = not_only_called(model)
+    unused = not_only_called(model, hooks=packs)
     found: dict[int, Found] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         if is_wanted(module) and id(module) not in unused:

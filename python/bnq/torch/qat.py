@@ -37,6 +37,7 @@ def prepare_qat_(
         lambda module: type(module) is nn.Linear and is_linear(module),
         "prepare_qat_",
         "BitLinear.from_linear(layer, scheme)",
+        packs=False,
     )
     require_filter(filter_fn, "prepare_qat_")
     head = head_of(model)

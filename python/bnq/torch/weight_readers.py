@@ -5,6 +5,7 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Iterator
+from types import CodeType
 from typing import Any
 
 from torch import nn
@@ -19,8 +20,8 @@ _Path = tuple[str, ...]
 """Names of children, one inside the other."""
 
 
-def not_only_called(model: nn.Module) -> dict[int, str]:
-    """By id the layers whose weights the module around them reads, with the reason to leave them as they are.
+def not_only_called(model: nn.Module, *, hooks: bool = True) -> dict[int, str]:
+    """By id the layers whose weights the module around them reads, or a hook, with the reason to leave them so.
 
     A successor's weight has another type and form, or is never asked for a product. T5 casts to the type of one; Mamba
     multiplies by another itself.
@@ -34,6 +35,8 @@ def not_only_called(model: nn.Module) -> dict[int, str]:
         for layer in (layer for path in _read_by(kind) for layer in _children(module, path)):
             if layer is not module:
                 found[id(layer)] = f"{type(module).__name__} reads its weight beside calling it"
+        for layer in (layer for path in (_read_by_hooks(module) if hooks else ()) for layer in _children(module, path)):
+            found[id(layer)] = f"a hook on {'it' if layer is module else type(module).__name__} reads its weight"
     return found
 
 
@@ -45,6 +48,29 @@ def _read_by(kind: type[nn.Module]) -> frozenset[_Path]:
     return frozenset(path for method in methods for path in _read_in(_function_of(method)))
 
 
+def _read_by_hooks(module: nn.Module) -> frozenset[_Path]:
+    """Paths from the module that has the hooks; () is itself."""
+    kinds = (module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks)
+    return frozenset(path for hooks in kinds for hook in hooks.values() for path in _read_by_hook(hook))
+
+
+def _read_by_hook(hook: Any) -> frozenset[_Path]:
+    bound = 0
+    while isinstance(hook, functools.partial):
+        bound, hook = bound + len(hook.args), hook.func
+    if not inspect.isfunction(hook):
+        bound, hook = bound + 1, hook.__func__ if inspect.ismethod(hook) else type(hook).__call__
+    code = getattr(hook, "__code__", None)
+    if code is None or "weight" not in _names_in(code):
+        return frozenset()
+    return _read_in(hook, bound, unknown=frozenset([()]))
+
+
+def _names_in(code: CodeType) -> set[str]:
+    inner = [name for const in code.co_consts if isinstance(const, CodeType) for name in _names_in(const)]
+    return {*code.co_names, *inner}
+
+
 def _function_of(member: Any) -> Any:
     """What runs when a member of a class is called or, of a property, asked for."""
     if isinstance(member, property):
@@ -52,14 +78,18 @@ def _function_of(member: Any) -> Any:
     return member.func if isinstance(member, functools.cached_property) else member
 
 
-def _read_in(method: object) -> frozenset[_Path]:
+def _read_in(method: object, position: int = 0, unknown: frozenset[_Path] = frozenset()) -> frozenset[_Path]:
+    """Paths from the argument at this position; `unknown` of a function whose source is not to be had."""
     if not inspect.isfunction(method):
         return frozenset()
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(method)))
     except (OSError, TypeError, SyntaxError):  # made at run time, or its file is gone, or it is a part of a line
-        return frozenset()
-    reads = _Reads()
+        return unknown
+    is_named = isinstance(tree.body[0], ast.FunctionDef | ast.AsyncFunctionDef)
+    functions: list[Any] = tree.body[:1] if is_named else [node for node in ast.walk(tree) if type(node) is ast.Lambda]
+    lists = [(*node.args.posonlyargs, *node.args.args) for node in functions]
+    reads = _Reads({names[position].arg for names in lists if len(names) > position})
     reads.visit(tree)
     return frozenset(reads.found)
 
@@ -67,9 +97,9 @@ def _read_in(method: object) -> frozenset[_Path]:
 class _Reads(ast.NodeVisitor):
     """Collects "self.PATH.weight" of a method, also where the child has a name of its own: "for x in self.PATH"."""
 
-    def __init__(self) -> None:
+    def __init__(self, owners: set[str]) -> None:
         self.found: set[_Path] = set()
-        self.names: dict[str, _Path] = {"self": ()}
+        self.names: dict[str, _Path] = dict.fromkeys(owners, ())
 
     def visit(self, node: ast.AST) -> None:
         for loop in getattr(node, "generators", ()):  # of a comprehension: before what is computed in it
@@ -81,7 +111,7 @@ class _Reads(ast.NodeVisitor):
         if is_device:  # which a packed layer has too
             return
         path = self._path(node.value)
-        if node.attr == "weight" and isinstance(node.ctx, ast.Load) and path:
+        if node.attr == "weight" and isinstance(node.ctx, ast.Load) and path is not None:
             self.found.add(path)
         self.generic_visit(node)
 

@@ -1,5 +1,6 @@
 """Hooks of a layer that is swapped: they run once, in its successor, and their handles still remove them."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import bnq
 from bnq.torch import BitLinear, PackedLinear, convert_, prepare_qat_, quantize_
 
 X = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
@@ -92,3 +94,85 @@ def test_layers_take_their_input_by_the_name_that_linear_gives_it() -> None:
     assert torch.equal(model[0](input=X), model[0](X))
     bit_linear = BitLinear(8, 8)
     assert torch.equal(bit_linear(input=X), bit_linear(X))
+
+
+def by_absmax(module: Any, _: Any, y: torch.Tensor) -> torch.Tensor:
+    limit = module.weight.abs().max()
+    return y / limit
+
+
+def times(factor: float, module: Any, _: Any, y: torch.Tensor) -> torch.Tensor:
+    return y * factor * module.weight.mean()
+
+
+class Reader:
+    weight = 2.0
+
+    def reads(self, layer: Any, *_: Any) -> None:
+        self.seen = layer.weight.clone()
+
+    def __call__(self, layer: Any, *_: Any) -> None:
+        self.seen = layer.weight.clone()
+
+    def reads_its_own(self, _: Any, __: Any, y: torch.Tensor) -> torch.Tensor:
+        return y * self.weight
+
+
+no_source: dict[str, Any] = {}
+exec("def scaled(m, i, o): return o * m.weight.mean()", no_source)  # as a hook that is made at run time
+READERS: dict[str, Callable[..., Any]] = {
+    "function": by_absmax,
+    "partial": functools.partial(times, 2.0),
+    "method": Reader().reads,
+    "object": Reader(),
+    "no source": no_source["scaled"],
+    "a part of a line": (lambda m, _, o: o
+        * m.weight.mean()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_layer_whose_weight_a_hook_reads_is_kept(name: str) -> None:
+    """It would read packed bytes, in silence."""
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    model[0].register_forward_hook(READERS[name])
+    y = model[0](X)
+    kept = quantize_(model, 8).kept
+    assert [(layer.name, layer.reason) for layer in kept] == [("0", "a hook on it reads its weight")]
+    assert torch.equal(model[0](X), y)
+
+
+def test_a_layer_whose_weight_a_hook_around_it_reads_is_kept() -> None:
+    model = nn.Sequential(nn.Sequential(nn.Linear(8, 8)), nn.Linear(8, 8))
+    model[0].register_forward_pre_hook(lambda block, inputs: (inputs[0].to(block[0].weight.dtype),))
+    assert [layer.name for layer in quantize_(model, 8).layers] == ["1"]
+    model(X)
+
+
+def test_hooks_that_read_something_else_keep_nothing() -> None:
+    model = nn.Sequential(nn.Linear(8, 8))
+    model[0].register_forward_hook(Reader().reads_its_own)
+    model[0].register_forward_hook(lambda m, _, y: y.to(m.weight.device))
+    quantize_(model, 8)
+    assert torch.equal(model(X), 2 * PackedLinear.forward(model[0], X))  # type: ignore[arg-type]
+
+
+def test_training_layers_have_the_weight_that_a_hook_reads() -> None:
+    model = nn.Sequential(nn.Linear(8, 8))
+    model[0].register_forward_hook(by_absmax)
+    prepare_qat_(model)
+    assert isinstance(model[0], BitLinear)
+    with pytest.raises(bnq.InvalidArgumentError, match="0 is kept: a hook on it reads its weight"):
+        convert_(model)
+
+
+def test_children_are_found_by_any_name_that_a_method_gives_its_module() -> None:
+    class Odd(nn.Module):
+        def __init__(this) -> None:  # noqa: N805
+            super().__init__()
+            this.first, this.second = nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def forward(this, x: torch.Tensor) -> Any:  # noqa: N805
+            return this.second(x.to(this.first.weight.dtype)) + this.first(x)
+
+    assert [layer.name for layer in quantize_(Odd(), 8).layers] == ["second"]
