@@ -99,6 +99,16 @@ class PackedLinear(nn.Module):
             f"{self._scheme_name!r}); use PackedLinear.from_linear(layer, scheme) on the float layer"
         )
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuses a parameter in a buffer's place, as ``tie_weights`` of transformers puts it there."""
+        if isinstance(value, nn.Parameter) and name in ("weight", "scales", "bias", "scheme_text"):
+            raise InvalidArgumentError(
+                f"PackedLinear: {name} is a buffer and is not trained (got a parameter in {value.dtype}, need a plain "
+                f"tensor{' of packed bytes' if name == 'weight' else ''}); use PackedLinear.from_linear, or do not tie "
+                "it to a float weight"
+            )
+        super().__setattr__(name, value)
+
     @classmethod
     def _over(cls, scheme: Scheme, shape: tuple[int, int], codes: tuple[Tensor, Tensor], bias: Any) -> "PackedLinear":
         """The layer over weight and scales, and a copy of the bias. None are made first: they would be as large."""

@@ -35,6 +35,16 @@ def test_the_scheme_of_a_packed_layer_is_read_only() -> None:
         assert torch.equal(other(X), y)
 
 
+@pytest.mark.parametrize("name", ["weight", "scales", "bias"])
+def test_a_parameter_takes_no_buffers_place(name: str) -> None:
+    """As transformers' tie_weights would have it."""
+    packed = PackedLinear.from_linear(nn.Linear(8, 8), 8)
+    y = packed(X)
+    with pytest.raises(bnq.InvalidArgumentError, match=rf"^PackedLinear: {name} is a buffer.*got a parameter in torch"):
+        setattr(packed, name, nn.Parameter(torch.ones(8, 8)))
+    assert torch.equal(packed(X), y)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, about its own use of itself
 def test_the_scheme_of_a_bit_linear_is_the_one_that_it_trains_and_is_packed_with() -> None:
     layer = BitLinear(8, 8, scheme="ternary")
