@@ -11,14 +11,12 @@ from ..errors import InvalidArgumentError
 from ..files import load
 from ..quantized_tensor import QuantizedTensor
 from .layers import Found, find_layers, is_linear
-from .load_fit import in_own_names, require_fit, require_same_config
+from .load_fit import FLOATS, in_own_names, require_fit, require_range, require_same_config
 from .packed_linear import PackedLinear
 from .swap import gives_memory_back, naming, swap
 from .tied import Tied
 
 __all__ = ["load_"]
-
-_FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
 @gives_memory_back
@@ -42,8 +40,9 @@ def load_(model: nn.Module, path: str | PathLike[str], *, scales: str | None = N
         `model`
 
     Raises:
-        InvalidArgumentError: names, shapes or kinds of numbers that do not fit, all of them named, or a config; fused
-            experts that the file holds one by one; no model, or itself a linear layer, or one with packed layers.
+        InvalidArgumentError: names, shapes or kinds of numbers that do not fit, all of them named, or a config; numbers
+            beyond a parameter's dtype; fused experts that the file holds one by one; no model, or itself a linear
+            layer, or one with packed layers.
         UnsupportedError, BadContentError: a low-bit weight or a bias that PackedLinear does not take.
         MissingFileError, IoError, BadContentError: as :func:`bnq.load` raises them.
     """
@@ -135,14 +134,15 @@ def _values(
                 going.add(id(tensor))
             elif tensor is not None:
                 staying.setdefault(id(tensor), []).append(f"{path}.{key}".lstrip("."))
-    for target in {id(state[name]): state[name] for name in stored.tensors}.values():
+    for name, target in {id(state[name]): (name, state[name]) for name in stored.tensors}.values():
         if id(target) in staying or id(target) not in going:
             value = stored.find(target, staying.get(id(target), []))
+            require_range(name, value, target.dtype)
             yield target, _plain(value, target.dtype)
 
 
 def _plain(value: Any, dtype: torch.dtype) -> Tensor:
     if isinstance(value, QuantizedTensor):
-        value = value.dequantize(dtype if dtype in _FLOATS else torch.float32)
+        value = value.dequantize(dtype if dtype in FLOATS else torch.float32)
     plain: Tensor = value
     return plain

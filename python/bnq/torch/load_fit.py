@@ -15,6 +15,7 @@ from ..errors import InvalidArgumentError
 from ..quantized_tensor import QuantizedTensor
 from .packed_linear import PackedLinear
 
+FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 _SHOWN = 5
 _HEADS = ("num_attention_heads", "num_key_value_heads", "head_dim", "n_head", "num_heads", "n_heads")
 _NORMS = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "layernorm_epsilon")
@@ -103,6 +104,20 @@ def require_same_config(model: nn.Module, path: str | PathLike[str]) -> None:
         raise InvalidArgumentError(
             f"load_: the folder's config.json is of another model (got {_list(found)} as in the model's config); make "
             "the model from the folder's config; nothing was changed"
+        )
+
+
+def require_range(name: str, stored: QuantizedTensor | Tensor, dtype: torch.dtype) -> None:
+    """Raises InvalidArgumentError where a parameter's dtype has no finite number for a finite one of the file."""
+    kind = torch.float32 if isinstance(stored, QuantizedTensor) else stored.dtype
+    if dtype not in FLOATS or not kind.is_floating_point or torch.finfo(kind).max <= torch.finfo(dtype).max:
+        return
+    values: Tensor = stored.dequantize(torch.float32) if isinstance(stored, QuantizedTensor) else stored
+    lost = int((values.isfinite() & ~values.to(dtype).isfinite()).sum())
+    if lost > 0:
+        raise InvalidArgumentError(
+            f"load_: {name} has numbers that its parameter cannot hold (got {lost} beyond {torch.finfo(dtype).max:g}, "
+            f"need numbers of {dtype}); make the model in bfloat16 or float32; nothing was changed"
         )
 
 

@@ -67,6 +67,17 @@ def test_load_refuses_what_a_tensor_cannot_hold(changed: dict[str, Any], message
     refused(Net(), lambda model: loaded(model, tmp_path, **changed), f"^load_: .*{message}.*nothing was changed$")
 
 
+def test_load_refuses_numbers_that_become_infinite(tmp_path: Path) -> None:
+    large = torch.full((6, 8), 1e5)
+    for table in (large, bnq.quantize(large, 8)):
+        message = r"table\.weight .*got 48 beyond 65504, need numbers of torch\.float16.*nothing was changed$"
+        refused(Net().half(), lambda model, t=table: loaded(model, tmp_path, **{"table.weight": t}), message)
+        assert loaded(Net().bfloat16(), tmp_path, **{"table.weight": table}).table.weight.isfinite().all()
+    large[0, 0] = torch.inf  # was so before
+    large[:] = large.clamp_min(1e5) / 1e5
+    assert loaded(Net().half(), tmp_path, **{"table.weight": large}).table.weight[0, 0] == torch.inf
+
+
 def refused(model: nn.Module, call: Callable[[Any], Any], message: str) -> None:
     """By an error of bnq, after which the model is what it was."""
     before, children = copy.deepcopy(model.state_dict()), list(model.modules())
