@@ -11,7 +11,7 @@ from ..errors import InvalidArgumentError, UnsupportedError
 from ..scheme import Scheme, SchemeLike, warn_of
 from .ops import fake_quantize, refuse_script, require_no_tangent
 
-__all__ = ["BitLinear"]
+__all__ = ["BitLinear", "require_linear"]
 
 
 class BitLinear(nn.Linear):
@@ -63,7 +63,8 @@ class BitLinear(nn.Linear):
         """The layer with the same parameters, the very ones: an optimizer that has them goes on.
 
         Raises:
-            InvalidArgumentError: no such scheme, or `layer` is no ``nn.Linear`` with weight and bias of its own.
+            InvalidArgumentError: no such scheme, or `layer` is no ``nn.Linear`` with weight, bias and forward of its
+                own.
         """
         if not isinstance(layer, nn.Linear):
             raise InvalidArgumentError(
@@ -75,6 +76,7 @@ class BitLinear(nn.Linear):
                     f"BitLinear: weight and bias must be the layer's own (got {type(parameter).__name__}, need "
                     "nn.Parameter); remove what computes them, as torch.nn.utils.remove_weight_norm does"
                 )
+        require_linear(layer, "BitLinear")
         made = cls(layer.in_features, layer.out_features, False, scheme=scheme, norm=norm, device="meta")
         made.weight = layer.weight
         made.register_parameter("bias", layer.bias)
@@ -108,3 +110,19 @@ class BitLinear(nn.Linear):
     def extra_repr(self) -> str:
         """What ``repr`` says between the brackets."""
         return f"{super().extra_repr()}, scheme={str(self.scheme)!r}" + (", norm=True" if self.norm else "")
+
+
+def require_linear(layer: nn.Linear, where: str) -> None:
+    """Raises InvalidArgumentError unless it computes what nn.Linear does, from a weight that is there before a call."""
+    if "forward" in vars(layer) or type(layer).forward not in (nn.Linear.forward, BitLinear.forward):
+        raise InvalidArgumentError(
+            f"{where}: the layer computes something else (got {type(layer).__name__} with a forward of its own, need "
+            "torch.nn.Linear's); give an nn.Linear of its weight and bias, if that is meant"
+        )
+    computed = [name for name in ("weight", "bias") if name in vars(layer)]
+    if computed:
+        raise InvalidArgumentError(
+            f"{where}: a hook computes the {computed[0]} before each call, and what is there may be older (got "
+            f"{type(vars(layer)[computed[0]]).__name__}, need nn.Parameter); remove it first, as "
+            "torch.nn.utils.remove_weight_norm and torch.nn.utils.prune.remove do"
+        )

@@ -14,7 +14,7 @@ from ..layout import PackedTensor, pack, unpack
 from ..linear import Linear
 from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme, SchemeLike, warn_of
-from .bit_linear import BitLinear
+from .bit_linear import BitLinear, require_linear
 from .ops import (
     Parts,
     is_elsewhere,
@@ -127,7 +127,8 @@ class PackedLinear(nn.Module):
             scheme: a precision (``8``, ``1.58``), a name (``"ternary"``, ``"4:group(128)"``) or a :class:`bnq.Scheme`.
 
         Raises:
-            InvalidArgumentError: no such scheme, or `layer` is no ``nn.Linear``, is lazy, or a BitLinear with norm.
+            InvalidArgumentError: no such scheme, or `layer` is no ``nn.Linear``, is lazy, a BitLinear with norm, has a
+                forward of its own, or a weight that a hook computes.
             UnsupportedError: another dtype or device, or so deep that sums might not fit in int32.
             BadContentError: a weight is NaN or infinite.
         """
@@ -141,6 +142,7 @@ class PackedLinear(nn.Module):
                 "PackedLinear: has no norm (got a BitLinear with norm=True, need one without); use "
                 "convert_(nn.Sequential(layer))"
             )
+        require_linear(layer, "PackedLinear")
         if nn.parameter.is_lazy(layer.weight):
             raise InvalidArgumentError(
                 f"PackedLinear: the layer has no weights yet (got {type(layer).__name__}, need weights [N, K]); run it "

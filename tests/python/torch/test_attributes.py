@@ -118,3 +118,44 @@ def test_a_layer_compiled_in_place_leaves_nothing_of_it() -> None:
     model = nn.Sequential(layer)
     quantize_(model, 8)
     assert torch.equal(model(X), PackedLinear.from_linear(layer, 8)(X))
+
+
+class Doubled(nn.Linear):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
+        return 2 * super().forward(input)
+
+
+def patched() -> nn.Linear:
+    layer = nn.Linear(8, 8)
+    linear = layer.forward
+    layer.forward = lambda x: 2 * linear(x)  # type: ignore[assignment,method-assign,misc]
+    return layer
+
+
+NOT_LINEAR: dict[str, tuple[Callable[[], Any], str]] = {
+    "a class": (lambda: Doubled(8, 8), "a forward of its own"),
+    "another forward": (patched, "a forward of its own"),
+    "weight_norm": (lambda: nn.utils.weight_norm(nn.Linear(8, 8)), "a hook computes the weight|weight and bias must"),
+    "prune": (
+        lambda: nn.utils.prune.l1_unstructured(nn.Linear(8, 8), "bias", 0.5),
+        "a hook computes the bias|weight and bias must",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("name", NOT_LINEAR)
+@pytest.mark.parametrize("kind", [PackedLinear, BitLinear])
+def test_from_linear_takes_what_computes_as_linear_does(kind: Any, name: str) -> None:
+    """The weight that a hook left is older than the parameters; a forward would be lost in silence."""
+    make, message = NOT_LINEAR[name]
+    with pytest.raises(bnq.InvalidArgumentError, match=rf"^{kind.__name__}: .*({message})"):
+        kind.from_linear(make(), "ternary")
+
+
+def test_from_linear_takes_what_a_parametrization_computes_now() -> None:
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(8, 8))
+    with torch.no_grad():
+        layer.parametrizations.weight.original0.mul_(3)  # type: ignore[union-attr]
+    packed = PackedLinear.from_linear(layer, 8)
+    assert (packed(X) - layer(X)).norm() < 0.02 * layer(X).norm()
