@@ -1,4 +1,4 @@
-"""Modules whose code reads the weight of a layer inside them, beside calling it or instead."""
+"""Modules whose code reads the weight of a layer inside them, beside calling it or instead, or holds it twice."""
 
 import ast
 import functools
@@ -14,6 +14,7 @@ __all__ = ["not_only_called"]
 
 _BY_TORCH = (("MultiheadAttention", "out_proj"), ("LinearCrossEntropyLoss", "linear"))  # the second since torch 2.13
 _BUILDS = ("__init__", "tie_weights", "_tie_weights", "init_weights", "_init_weights", "reset_parameters")
+_OF_MODULE = frozenset(vars(nn.Module()))
 _ANY = "*"  # any child, as "self.layers[i]" is
 
 _Path = tuple[str, ...]
@@ -31,6 +32,8 @@ def not_only_called(model: nn.Module, *, hooks: bool = True) -> dict[int, str]:
         for owner, child in _BY_TORCH:
             if isinstance(module, getattr(nn, owner, ())):
                 found[id(getattr(module, child))] = f"nn.{owner} reads the weight and does not call the layer"
+        for name, layer in _held_beside(module):
+            found[id(layer)] = f"{type(module).__name__}.{name} holds it too, and would go on with the float layer"
         kind: Any = type(module)
         for layer in (layer for path in _read_by(kind) for layer in _children(module, path)):
             if layer is not module:
@@ -38,6 +41,21 @@ def not_only_called(model: nn.Module, *, hooks: bool = True) -> dict[int, str]:
         for layer in (layer for path in (_read_by_hooks(module) if hooks else ()) for layer in _children(module, path)):
             found[id(layer)] = f"a hook on {'it' if layer is module else type(module).__name__} reads its weight"
     return found
+
+
+def _held_beside(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Modules that a plain attribute holds, itself or in a list or dict, or a bound method of them; with its name."""
+    for name, value in vars(module).items():
+        if name in _OF_MODULE:
+            continue
+        held = (
+            value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple | set) else (value,)
+        )
+        for item in held:
+            owner = item.__self__ if inspect.ismethod(item) else item
+            is_patch = owner is module and "forward" in vars(module)  # as another library remembers what it replaced
+            if isinstance(owner, nn.Module) and not is_patch:
+                yield name, owner
 
 
 @functools.cache

@@ -197,3 +197,43 @@ def test_load_refuses_two_values_for_one_parameter(tmp_path: Path) -> None:
     ):
         load_(model, file_of(tmp_path, tensors))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+class Listed(nn.Module):
+    """Calls its layers by ways that no swap reaches."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.fc, self.other = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.way = way
+        self.held: Any = {
+            "list": [self.fc],
+            "dict": {"fc": self.fc},
+            "method": self.fc.forward,
+            "methods": (self.fc.forward,),
+        }.get(way)
+        if way == "unregistered":
+            object.__setattr__(self, "held", self.fc)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        layer = (
+            self.held["fc"] if self.way == "dict" else self.held[0] if self.way in ("list", "methods") else self.held
+        )
+        return self.other(layer(x))
+
+
+@pytest.mark.parametrize("way", ["list", "dict", "method", "methods", "unregistered"])
+def test_a_layer_that_is_held_where_no_swap_reaches_is_kept(way: str, tmp_path: Path) -> None:
+    """The model would go on with the float layer; after load_ with one whose weights were never loaded."""
+    model = Listed(way)
+    coverage = quantize_(model, 8)
+    assert [layer.name for layer in coverage.layers] == ["other"]
+    assert [layer.reason for layer in coverage.kept] == [
+        "Listed.held holds it too, and would go on with the float layer"
+    ]
+    tensors = {f"{name}.weight": bnq.quantize(torch.randn(8, 8), 8) for name in ("fc", "other")}
+    bnq.save(tmp_path / "small.safetensors", tensors | {"fc.bias": torch.ones(8), "other.bias": torch.ones(8)})
+    loaded = load_(Listed(way), tmp_path / "small.safetensors")
+    x = torch.randn(2, 8)
+    by_hand = loaded.other(x @ tensors["fc.weight"].dequantize(torch.float32).t() + 1)  # type: ignore[operator]
+    torch.testing.assert_close(loaded(x), by_hand)
