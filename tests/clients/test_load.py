@@ -149,3 +149,14 @@ def test_layers_that_transformers_stores_under_other_names_are_loaded(tmp_path: 
     assert low_bit == {name for name, module in model.named_modules() if isinstance(module, PackedLinear)}
     with torch.no_grad():
         assert torch.equal(loaded(image).logits, model(image).logits)
+
+
+def test_layers_that_would_quantize_anew_are_refused(tmp_path: Path) -> None:
+    """An online AutoBitLinear finds another scale for ternary weights: outputs were 0.69 of what they are."""
+    from transformers.integrations.bitnet import AutoBitLinear
+
+    bnq.save(tmp_path / "small.safetensors", {"0.weight": bnq.quantize(torch.randn(8, 8), "ternary")})
+    model = torch.nn.Sequential(AutoBitLinear(8, 8, bias=False, online_quant=True))
+    with pytest.raises(bnq.InvalidArgumentError, match=r"^load_: .*got 0, of AutoBitLinear.*nothing was changed$"):
+        load_(model, tmp_path / "small.safetensors")
+    load_(torch.nn.Sequential(torch.nn.Linear(8, 8, bias=False)), tmp_path / "small.safetensors")

@@ -45,6 +45,7 @@ def require_fit(model: nn.Module, state: Mapping[str, Any], tensors: Mapping[str
         tensors: those of the file.
     """
     _require_writable(model, state)
+    _require_float_arithmetic(model, tensors)
     given = {id(state[name]) for name in tensors if name in state}
     both = [(name, tensor, state[name]) for name, tensor in tensors.items() if name in state]
     problems = {
@@ -189,6 +190,18 @@ def _require_writable(model: nn.Module, state: Mapping[str, Any]) -> None:
     for name, tensor in state.items():
         if (why := _why_not_writable(tensor, id(tensor) in ids)) is not None:
             raise InvalidArgumentError(f"load_: cannot write into {name} (got {why}; nothing was changed")
+
+
+def _require_float_arithmetic(model: nn.Module, tensors: Mapping[str, Any]) -> None:
+    """A layer of transformers that quantizes its weights at each call would find another scale for them."""
+    for name, module in model.named_modules():
+        is_low_bit = isinstance(tensors.get(f"{name}.weight"), QuantizedTensor)
+        if is_low_bit and type(module).__module__ == "transformers.integrations.bitnet":
+            raise InvalidArgumentError(
+                f"load_: a layer would quantize anew what is low-bit in the file (got {name}, of "
+                f"{type(module).__name__}, need torch.nn.Linear); make the model with float layers, or use "
+                "from_pretrained and optimize; nothing was changed"
+            )
 
 
 def _why_not_writable(tensor: Any, is_own: bool) -> str | None:
