@@ -131,7 +131,7 @@ def _counts(granules: Tensor, shape: Sequence[int], kind: Scheme) -> Tensor:
 def _in_shape(granules: Tensor, shape: Sequence[int]) -> Tensor:
     depth = shape[-1] if len(shape) else 1
     rows = max(1, int(np.prod(shape[:-1])))
-    return granules.reshape(rows, -1)[:, :depth].reshape(shape)
+    return granules.reshape(rows, -1)[:, :depth].reshape(shape).contiguous()  # compilers count on the core's strides
 
 
 # Schemes: (granules, their max |w| [granules, 1], their counts, scheme) to codes in float32, and scales [granules, 1].
