@@ -25,7 +25,7 @@ def require_exact(device: torch.device) -> None:
     Once a device, in milliseconds; one that fails is asked again at the next call.
     """
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.device("cpu"):  # also where another device is the default
             wrong = _first_difference(device)
     except (RuntimeError, TypeError, AssertionError) as error:  # torch's, for what a device cannot do
         wrong = str(error).splitlines()[0]
@@ -38,7 +38,8 @@ def require_exact(device: torch.device) -> None:
 
 def _first_difference(device: torch.device) -> str:
     random = torch.Generator().manual_seed(1)
-    w = torch.randn(_OUTPUTS, _DEPTH, generator=random) * torch.randn(_OUTPUTS, 1, generator=random).exp()
+    w = torch.randn(_OUTPUTS, _DEPTH, generator=random, dtype=torch.float32)
+    w *= torch.randn(_OUTPUTS, 1, generator=random, dtype=torch.float32).exp()
     w[1] *= 1e-39  # subnormal
     x = torch.randn(_TOKENS, _DEPTH, generator=random, dtype=torch.float32).bfloat16()
     for scheme in _VALUES:

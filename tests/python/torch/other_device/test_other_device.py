@@ -167,6 +167,22 @@ def test_load(tmp_path: Path, device: str) -> None:
     same(there(X.to(device)), here(X))
 
 
+def test_the_first_check_does_not_depend_on_torchs_defaults(device: str) -> None:
+    want, moved = model(), model().to(device)
+    quantize_(want, 8)
+    try:
+        require_exact.cache_clear()
+        with torch.device(device):
+            quantize_(moved, 8)
+        same(moved(X.to(device)), want(X))
+        require_exact.cache_clear()
+        torch.set_default_dtype(torch.float64)
+        same(copy.deepcopy(want).to(device)(X.to(device)), want(X))
+    finally:
+        torch.set_default_dtype(torch.float32)
+        require_exact.cache_clear()
+
+
 def test_two_devices_are_refused(layer: PackedLinear, device: str) -> None:
     there = copy.deepcopy(layer).to(device)
     with pytest.raises(bnq.UnsupportedError, match=rf"on {device}:0.*use layer\.to"):
