@@ -227,6 +227,22 @@ def _anywhere(name: str, core: Callable[..., Any], formula: Callable[..., Any]) 
     return run
 
 
+def _without_values(name: str, shape: Callable[..., Any]) -> Callable[..., Any]:
+    """What torch runs in place of a kernel where one tensor has no values: a result that has some would be made up."""
+
+    def run(x: Tensor, *rest: Any) -> Any:
+        if x.device.type != "meta":
+            for tensor in rest:
+                if isinstance(tensor, Tensor) and tensor.device.type == "meta":
+                    raise UnsupportedError(
+                        f"bnq::{name}: a tensor without values (got {x.device} and meta, need one device); load its "
+                        "values first"
+                    )
+        return shape(x, *rest)
+
+    return run
+
+
 def _register() -> None:
     """Kernels for every device: one that cannot do it meets bnq's sentence, not a list of dispatch keys."""
     kernels: tuple[tuple[Any, ...], ...] = (
@@ -242,7 +258,7 @@ def _register() -> None:
         _library.define(schema)  # type: ignore[no-untyped-call]
         _library.impl(name, core, "CPU")  # type: ignore[no-untyped-call]
         _library.impl(name, _anywhere(name, core, formula), "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
-        torch.library.register_fake(f"bnq::{name}", shape, lib=_library)
+        torch.library.register_fake(f"bnq::{name}", _without_values(name, shape), lib=_library)
     torch.library.register_autograd("bnq::packed_linear", _gradient, setup_context=_keep_for_gradient, lib=_library)
     torch.library.register_autograd("bnq::fake_quantize", _straight_through, lib=_library)
     if hasattr(torch.library, "register_vmap"):  # since torch 2.5; before it vmap calls once for each in the batch

@@ -183,6 +183,11 @@ def test_the_first_check_does_not_depend_on_torchs_defaults(device: str) -> None
         require_exact.cache_clear()
 
 
+def test_a_layer_without_weights_refuses_tokens(layer: PackedLinear, device: str) -> None:
+    with pytest.raises(bnq.UnsupportedError, match=rf"got {device}:0 and meta.*load its values first"):
+        layer.to("meta")(X.to(device))
+
+
 def test_two_devices_are_refused(layer: PackedLinear, device: str) -> None:
     there = copy.deepcopy(layer).to(device)
     with pytest.raises(bnq.UnsupportedError, match=rf"on {device}:0.*use layer\.to"):
