@@ -290,13 +290,18 @@ class PackedLinear(nn.Module):
         return linear
 
     def _apply(self, fn: Any, recurse: bool = True) -> "PackedLinear":
-        """What ``to``, ``half``, ``cuda`` and the like call: devices change, dtypes do not."""
+        """What ``to``, ``half``, ``cuda``, ``to_empty`` and the like call: devices change, dtypes do not."""
         before = dict(self._buffers)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, tensor in self._buffers.items():
             old = before[name]
             if tensor is not None and old is not None and tensor.dtype != old.dtype:
                 self._buffers[name] = old.to(tensor.device)
+        old = before["scales"]
+        if old is not None and old.is_meta and not self.scales.is_meta:  # by to_empty: what the memory held is no layer
+            with torch.no_grad():
+                self.scales.fill_(torch.nan)
+                self.scheme_text.copy_(torch.tensor(list(self._scheme_name.encode()), dtype=torch.uint8))
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:

@@ -44,3 +44,20 @@ def test_operators_refuse_parts_without_values(layer: PackedLinear) -> None:
             bnq.UnsupportedError, match=f"^bnq::{name}: {re.escape('a tensor without values (got cpu')}"
         ):
             call()
+
+
+def test_to_empty_gives_a_layer_that_knows_it_has_no_weights(layer: PackedLinear) -> None:
+    state = layer.state_dict()
+    empty = nn.Sequential(PackedLinear(96, 24, layer.scheme)).to("meta").to_empty(device="cpu")
+    assert isinstance(empty[0], PackedLinear)
+    with pytest.raises(bnq.InvalidArgumentError, match="has no weights yet"):
+        empty(X)
+    assert torch.equal(empty.state_dict()["0.scheme_text"], state["scheme_text"])
+    empty.load_state_dict({f"0.{name}": tensor for name, tensor in state.items()})
+    assert torch.equal(empty(X), layer(X))
+
+
+def test_to_empty_keeps_what_half_keeps(layer: PackedLinear) -> None:
+    empty = layer.to("meta").half().to_empty(device="cpu")
+    assert empty.scales.dtype == torch.float32
+    assert empty.scales.isnan().all()

@@ -183,6 +183,13 @@ def test_the_first_check_does_not_depend_on_torchs_defaults(device: str) -> None
         require_exact.cache_clear()
 
 
+def test_to_empty_gives_no_numbers(layer: PackedLinear, device: str) -> None:
+    empty = copy.deepcopy(layer).to("meta").to_empty(device=device)
+    assert empty(X.to(device)).isnan().all()
+    empty.load_state_dict(layer.state_dict())
+    same(empty(X.to(device)), layer(X))
+
+
 def test_a_layer_without_weights_refuses_tokens(layer: PackedLinear, device: str) -> None:
     with pytest.raises(bnq.UnsupportedError, match=rf"got {device}:0 and meta.*load its values first"):
         layer.to("meta")(X.to(device))
