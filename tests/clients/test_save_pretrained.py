@@ -100,6 +100,16 @@ def test_conv1d_and_renamed_models_are_refused(tmp_path: Path) -> None:
         assert not list((tmp_path / "out").glob("*"))
 
 
+@pytest.mark.parametrize("name", ["GPT2Model", "GPT2ForSequenceClassification"])
+def test_transposed_weights_are_refused_by_any_class(name: str, tmp_path: Path) -> None:
+    config = transformers.GPT2Config(n_layer=1, n_head=2, n_embd=32, vocab_size=64)
+    model = getattr(transformers, name)(config)
+    bnq.torch.quantize_(model, 8)
+    with pytest.raises(bnq.UnsupportedError, match=r"h\.0\.attn\.c_attn holds its weights transposed \(Conv1D\)"):
+        model.save_pretrained(tmp_path)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
 def test_int8_layers_that_were_optimized_are_saved_again(tmp_path: Path) -> None:
     model = make_model("LlamaForCausalLM")
     bnq.torch.quantize_(model, 8)

@@ -77,6 +77,20 @@ def _why_not(model: nn.Module, linear: Mapping[str, nn.Module], layers: Mapping[
             return f"its layer {name} shares its weight with {others[0]}"
         if id(module) in reasons:
             return f"its layer {name} is not only called: {reasons[id(module)]}"
+    return _why_transposed(model, layers)
+
+
+def _why_transposed(model: Any, layers: Mapping[str, nn.Module]) -> str:
+    """A packed layer is [N, K] also where the model's own is [K, N], as in GPT-2."""
+    packed = [name for name, module in layers.items() if isinstance(module, PackedLinear)]
+    try:
+        with torch.device("meta"):
+            own = dict(type(model)(model.config).named_modules()) if packed else {}
+    except Exception:  # noqa: BLE001 - as above; who cannot be made has other refusals
+        return ""
+    for name in packed:
+        if type(own.get(name)).__name__ == "Conv1D":
+            return f"its layer {name} holds its weights transposed (Conv1D), and no client has a form for that"
     return ""
 
 
