@@ -63,6 +63,44 @@ def test_a_config_that_computes_something_else_is_refused(changed: dict[str, Any
     refused(make_model("LlamaForCausalLM", **changed), folder, message + ".*make the model from the folder's config")
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "sizes", "changed"),
+    [
+        (
+            "T5ForConditionalGeneration",
+            "T5Config",
+            {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 4, "vocab_size": 64},
+            {"feed_forward_proj": "gelu"},
+        ),
+        (
+            "GPT2LMHeadModel",
+            "GPT2Config",
+            {"n_layer": 1, "n_head": 2, "n_embd": 32, "vocab_size": 64},
+            {"scale_attn_by_inverse_layer_idx": True},
+        ),
+        (
+            "BloomForCausalLM",
+            "BloomConfig",
+            {"n_layer": 1, "n_head": 2, "hidden_size": 32, "vocab_size": 64},
+            {"apply_residual_connection_post_layernorm": True},
+        ),
+    ],
+)
+def test_keys_of_other_architectures_decide_too(
+    name: str, kind: str, sizes: dict[str, Any], changed: dict[str, Any], tmp_path: Path
+) -> None:
+    def made(**more: Any) -> Any:
+        return getattr(transformers, name)(getattr(transformers, kind)(**sizes, **more))
+
+    made().save_pretrained(tmp_path / "float")
+    bnq.quantize_checkpoint(tmp_path / "float", tmp_path / "low", 8)
+    with pytest.raises(
+        bnq.InvalidArgumentError, match=rf"got {next(iter(changed))} .*make the model from the folder's"
+    ):
+        load_(made(**changed), tmp_path / "low")
+    load_(made(), tmp_path / "low")
+
+
 def test_another_kind_of_model_is_refused(folder: Path) -> None:
     edit(folder, model_type="gemma")
     refused(make_model("LlamaForCausalLM"), folder, "model_type 'gemma', need 'llama'")

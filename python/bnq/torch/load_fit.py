@@ -18,8 +18,10 @@ from .packed_linear import PackedLinear
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 _SHOWN = 5
 _HEADS = ("num_attention_heads", "num_key_value_heads", "head_dim", "n_head", "num_heads", "n_heads")
+_HEADS_OF_TWO = ("encoder_attention_heads", "decoder_attention_heads")
 _NORMS = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "layernorm_epsilon")
 _ACTIVATIONS = ("hidden_act", "hidden_activation", "activation_function", "mlp_hidden_act", "activation")
+_T5 = ("feed_forward_proj", "relative_attention_max_distance")
 _ROPE = ("rope_theta", "rope_local_base_freq", "partial_rotary_factor", "rotary_pct", "rotary_emb_base")
 _ATTENTION = (
     "sliding_window",
@@ -27,12 +29,15 @@ _ATTENTION = (
     "attn_logit_softcapping",
     "query_pre_attn_scalar",
     "attention_multiplier",
+    "scale_attn_weights",
+    "scale_attn_by_inverse_layer_idx",
 )
+_WHERE = ("use_parallel_residual", "apply_residual_connection_post_layernorm", "scale_embedding")
 _FACTORS = ("final_logit_softcapping", "embedding_multiplier", "residual_multiplier", "logits_scaling")
 _EXPERTS = ("num_experts_per_tok", "norm_topk_prob", "routed_scaling_factor")
 _DECIDING = frozenset(
-    ("model_type", "use_parallel_residual", *_HEADS, *_NORMS, *_ACTIVATIONS, *_ROPE, *_ATTENTION, *_FACTORS, *_EXPERTS)
-)
+    ("model_type", *_WHERE, *_HEADS, *_HEADS_OF_TWO, *_NORMS, *_ACTIVATIONS, *_T5, *_ROPE, *_ATTENTION, *_FACTORS)
+).union(_EXPERTS)
 _DECIDING_WHOLE = ("rope_parameters", "rope_scaling")  # dicts, each key of which decides
 
 
