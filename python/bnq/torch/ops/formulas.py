@@ -229,7 +229,7 @@ def _weights(weight: Tensor, kind: Scheme, shape: Sequence[int]) -> Tensor:
             f"bnq::packed_linear: weights in {layout} run on the CPU (got a tensor on {weight.device}); use layer.cpu()"
         )
     codes = _LAYOUTS[layout](weight, kind, shape[1])
-    return torch.where((codes < kind.min_code) | (codes > kind.max_code), torch.nan, codes)
+    return codes.masked_fill_((codes < kind.min_code) | (codes > kind.max_code), torch.nan)
 
 
 def _i8(weight: Tensor, kind: Scheme, depth: int) -> Tensor:
@@ -255,10 +255,11 @@ def _i32_ct(weight: Tensor, kind: Scheme, depth: int) -> Tensor:
 def _fields(weight: Tensor, bits: int, depth: int) -> Tensor:
     """Unsigned fields of 1 to 7 bits without gaps, the first in the lowest bits: one lies in two bytes at most."""
     starts = torch.arange(depth, device=weight.device) * bits
-    first, shifts = starts // 8, starts % 8
+    first, shifts = starts // 8, (starts % 8).int()
     second = (first + 1).clamp_max(weight.shape[1] - 1)
-    pairs = weight[:, first].int() | (weight[:, second].int() << 8)
-    return (pairs >> shifts) & ((1 << bits) - 1)
+    pairs = weight[:, second].int().bitwise_left_shift_(8)
+    pairs |= weight[:, first]
+    return pairs.bitwise_right_shift_(shifts).bitwise_and_((1 << bits) - 1)
 
 
 _Unpack = Callable[[Tensor, Scheme, int], Tensor]
