@@ -85,6 +85,7 @@ python: setup  ## step: Python and command line tests, on the build of `make dev
 	cmake --build --preset dev
 	PYTHONPATH=build/dev/python BNQ_CLI=$(CURDIR)/build/dev/cli/bnq $(PYTHON) -m pytest tests/python tests/cli tests/benchmarks
 	PYTHONPATH=build/dev/python BNQ_CLI=$(CURDIR)/build/dev/cli/bnq TORCH_COMPILE_DISABLE=1 $(PYTHON) -m pytest tests/clients
+	PYTHONPATH=build/dev/python $(PYTHON) -m pytest tests/other_device
 
 asan: setup  ## step: C++ tests under the address and undefined-behaviour sanitizers
 	cmake --preset asan

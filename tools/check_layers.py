@@ -55,7 +55,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "tests/fuzz/": (PUBLIC, "checkpoint/", "io/", "fuzz/", "unistd.h", "sys/"),
     "tests/": (PUBLIC, "core/", "quantize/", "layout/", "kernels/", "linear/", "io/", "oracle/", "support/", "files/",
                "gtest/", "gmock/", "nlohmann/", "fcntl.h", "pthread.h", "unistd.h", "sys/"),
-    "tests/python/torch/other_device/": ("ATen/", "c10/", "torch/"),
+    "tests/other_device/": ("ATen/", "c10/", "torch/"),
 }  # fmt: skip
 
 
