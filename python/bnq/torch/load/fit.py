@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from ...errors import InvalidArgumentError
 from ...quantized_tensor import QuantizedTensor
+from ..ops import FLOATS
 from ..packed_linear import PackedLinear
 from .config import listed
-
-FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def require_fit(model: nn.Module, state: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:

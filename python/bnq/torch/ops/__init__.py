@@ -2,9 +2,10 @@
 
 from .exact import require_exact
 from .operators import fake_quantize, packed_linear, refuse_script, require_no_tangent, require_one_set
-from .parts import Parts, is_elsewhere, layout_of, linear_of, on_cpu, packed
+from .parts import FLOATS, Parts, is_elsewhere, layout_of, linear_of, on_cpu, packed
 
 __all__ = [
+    "FLOATS",
     "Parts",
     "fake_quantize",
     "is_elsewhere",

@@ -5,8 +5,8 @@ written order. Products of codes are sums of integers below 2^24, which float32 
 8 bits lose nothing in the tensor cores' short floats. A device divides by a number of Python's by multiplying with its
 reciprocal: divisors here are tensors.
 
-What these formulas do not take (empty tensors, foreign dtypes, NaN, codes out of range) goes to the core on the CPU,
-which answers or says what is wrong.
+What these formulas do not take (empty tensors, other depths and dtypes, NaN, codes out of range) goes to the core on
+the CPU, which answers or says what is wrong.
 """
 
 import functools
@@ -17,12 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import InvalidArgumentError, UnsupportedError
+from ...errors import UnsupportedError
 from ...quantized_tensor import QuantizedTensor, quantize_as
 from ...scheme import Scheme
-from .parts import Parts, bytes_of, layout_of, linear_of, scales_shape
+from .parts import FLOATS, Parts, bytes_of, layout_of, linear_of, scales_shape
 
-_FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 _BLOCK, _LANES = 4096, 16
 _EXACT = 1 << 24  # float32 holds every integer up to here
 
@@ -31,11 +30,7 @@ def packed_linear(x: Tensor, *values: Any) -> Tensor:
     """y = x Wᵀ + bias. Tokens that are not finite, and outputs of bytes that are no codes, are NaN."""
     parts = Parts(*values)
     weight, scales, bias, scheme, (outputs, depth) = parts
-    if x.dim() == 0 or x.shape[-1] != depth:
-        raise InvalidArgumentError(
-            f"bnq::packed_linear: x has another depth (got {list(x.shape)}, need [..., {depth}])"
-        )
-    if x.dtype not in _FLOATS or x.numel() == 0 or outputs == 0:
+    if x.dim() == 0 or x.shape[-1] != depth or x.dtype not in FLOATS or x.numel() == 0 or outputs == 0:
         return _by_core(x, parts)
     kind = Scheme(scheme)
     with torch.autocast(x.device.type, enabled=False):  # it would make the integers' sums half-precision floats
@@ -59,26 +54,37 @@ def quantize(x: Tensor, scheme: str) -> tuple[Tensor, Tensor]:
 def dequantize(codes: Tensor, scales: Tensor, scheme: str, dtype: torch.dtype) -> Tensor:
     """Code * scale, held at the largest finite number of the dtype."""
     kind = Scheme(scheme)
-    is_whole = codes.numel() > 0 and dtype in _FLOATS and list(scales.shape) == scales_shape(codes.shape, scheme)
-    in_range = ((codes >= kind.min_code) & (codes <= kind.max_code)).all()
-    if not is_whole or not bool(in_range & (scales >= 0).all() & scales.isfinite().all()):
+    is_whole = codes.numel() > 0 and dtype in FLOATS and list(scales.shape) == scales_shape(codes.shape, scheme)
+    if not (is_whole and _are_of(kind, codes, scales)):
         q = QuantizedTensor.from_parts(codes.to("cpu", torch.int8), scales.cpu(), scheme=scheme, dtype="f32")
         on_cpu: Tensor = q.dequantize(dtype)
         return on_cpu.to(codes.device)
-    values = _granules(codes.float(), kind) * scales.reshape(-1, 1)
-    largest = torch.finfo(dtype).max
-    return _in_shape(values.clamp_(-largest, largest), codes.shape).to(dtype)
+    return _values(codes, scales, kind, dtype)
 
 
 def fake_quantize(x: Tensor, scheme: str) -> Tensor:
     """Both at once."""
     codes, scales = _quantized(x, scheme, "bnq::fake_quantize")
-    return dequantize(codes, scales, scheme, x.dtype)
+    if x.numel() == 0:
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    return _values(codes, scales, Scheme(scheme), x.dtype)
 
 
 def pack(codes: Tensor, scales: Tensor, scheme: str) -> Tensor:
     """The layout's bytes. Nobody packs in a loop: the core does it."""
     return bytes_of(codes.cpu(), scales.cpu(), scheme).to(codes.device)
+
+
+def _are_of(kind: Scheme, codes: Tensor, scales: Tensor) -> bool:
+    """Can they be the scheme's? Waits for the device."""
+    in_range = ((codes >= kind.min_code) & (codes <= kind.max_code)).all()
+    return bool(in_range & (scales >= 0).all() & scales.isfinite().all())
+
+
+def _values(codes: Tensor, scales: Tensor, kind: Scheme, dtype: torch.dtype) -> Tensor:
+    values = _granules(codes.float(), kind) * scales.reshape(-1, 1)
+    largest = torch.finfo(dtype).max
+    return _in_shape(values.clamp_(-largest, largest), codes.shape).to(dtype)
 
 
 def _by_core(x: Tensor, parts: Parts) -> Tensor:
@@ -92,11 +98,11 @@ def _quantized(x: Tensor, scheme: str, where: str) -> tuple[Tensor, Tensor]:
     kind = Scheme(scheme)
     levels, _, rule_name = kind.rule.partition("-")
     rule = _RULES.get(rule_name if levels.startswith("int") else levels)
-    if rule is not None and x.numel() > 0 and x.dtype in _FLOATS:
+    if rule is not None and x.numel() > 0 and x.dtype in FLOATS:
         granules = _granules(x.float(), kind)
         absmax = granules.abs().amax(-1, keepdim=True)
         if bool(absmax.isfinite().all()):
-            codes, scales = rule(granules, absmax, _counts(granules, x.shape, kind), kind)
+            codes, scales = rule(granules, absmax, kind, functools.partial(_mean, x.shape, kind))
             return _in_shape(codes.to(torch.int8), x.shape), scales.reshape(scales_shape(x.shape, scheme))
     q = quantize_as(x.cpu(), kind, where)
     return q.codes.to(x.device), q.scales.to(x.device)
@@ -134,11 +140,10 @@ def _in_shape(granules: Tensor, shape: Sequence[int]) -> Tensor:
     return granules.reshape(rows, -1)[:, :depth].reshape(shape).contiguous()  # compilers count on the core's strides
 
 
-# Schemes: (granules, their max |w| [granules, 1], their counts, scheme) to codes in float32, and scales [granules, 1].
+# Schemes: (granules, their max |w| [granules, 1], scheme, means) to codes in float32, and scales [granules, 1].
 
 
-def _absmax(w: Tensor, absmax: Tensor, counts: Tensor, kind: Scheme) -> tuple[Tensor, Tensor]:
-    del counts
+def _absmax(w: Tensor, absmax: Tensor, kind: Scheme, _: object) -> tuple[Tensor, Tensor]:
     scales = (absmax / torch.full_like(absmax, kind.max_code)).clamp_min(2.0**-126)
     return (w / scales).round().clamp(-kind.max_code, kind.max_code), scales
 
@@ -149,24 +154,28 @@ def _token(x: Tensor, absmax: Tensor, *_: object) -> tuple[Tensor, Tensor]:
     return (x * (largest / m)).round().clamp(-128, 127), m / largest
 
 
-def _ternary(w: Tensor, absmax: Tensor, counts: Tensor, kind: Scheme) -> tuple[Tensor, Tensor]:
-    del kind
+def _ternary(w: Tensor, absmax: Tensor, _: object, mean: "_Means") -> tuple[Tensor, Tensor]:
     magnitudes = w.abs()
     least = magnitudes.masked_fill(magnitudes == 0, torch.inf).amin(-1, keepdim=True)
     is_ternary = (least == absmax) & (absmax > 0)
-    g = (_sums(magnitudes) / counts).float().clamp_min(1e-5)
+    g = mean(magnitudes).clamp_min(1e-5)
     codes = (w * (torch.ones_like(g) / g)).round().clamp(-1, 1)
     return torch.where(is_ternary, w.sign(), codes), torch.where(is_ternary, absmax, g)
 
 
-def _binary(w: Tensor, absmax: Tensor, counts: Tensor, kind: Scheme) -> tuple[Tensor, Tensor]:
-    del absmax, kind
-    mean = (_sums(w) / counts).float()
-    return (w - mean > 0).float() * 2 - 1, (_sums(w.abs()) / counts).float()
+def _binary(w: Tensor, absmax: Tensor, _: object, mean: "_Means") -> tuple[Tensor, Tensor]:
+    del absmax
+    return (w - mean(w) > 0).float() * 2 - 1, mean(w.abs())
 
 
-_Rule = Callable[[Tensor, Tensor, Tensor, Scheme], tuple[Tensor, Tensor]]
+_Means = Callable[[Tensor], Tensor]
+_Rule = Callable[[Tensor, Tensor, Scheme, _Means], tuple[Tensor, Tensor]]
 _RULES: Mapping[str, _Rule] = {"absmax": _absmax, "token": _token, "ternary": _ternary, "binary": _binary}
+
+
+def _mean(shape: Sequence[int], kind: Scheme, values: Tensor) -> Tensor:
+    """Of each granule, [granules, 1]."""
+    return (_sums(values) / _counts(values, shape, kind)).float()
 
 
 def _sums(values: Tensor) -> Tensor:
@@ -197,12 +206,11 @@ def _product(tokens: Tensor, weights: Tensor, scales: Tensor, kind: Scheme) -> T
     """Without the scales of tokens, [M, N]."""
     if not kind.granularity.startswith("group"):
         return _exact_product(tokens, weights, kind) * scales.reshape(1, -1)
-    size = _group_size(kind, tokens.shape[1])
     depth = tokens.shape[1]
-    places = [slice(at, at + size) for at in range(0, depth, size)]
-    sums = [_exact_product(tokens[:, at], weights[:, at], kind) for at in places]
-    scaled = [part * scale for part, scale in zip(sums, scales.t(), strict=True)]
-    total: Tensor = functools.reduce(Tensor.add, scaled)  # from left to right
+    size = _group_size(kind, depth)
+    groups = zip((slice(at, at + size) for at in range(0, depth, size)), scales.t(), strict=True)
+    scaled = (_exact_product(tokens[:, at], weights[:, at], kind) * scale for at, scale in groups)
+    total: Tensor = functools.reduce(Tensor.add, scaled)  # from left to right, one of them in memory at a time
     return total
 
 

@@ -14,6 +14,9 @@ from ...linear import Linear
 from ...quantized_tensor import QuantizedTensor
 from ...scheme import Scheme
 
+FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+"""What is quantized, and what products are in."""
+
 
 class Parts(NamedTuple):
     """What a packed layer is made of, in the order of the operator's arguments."""
