@@ -131,6 +131,8 @@ struct RowKernels {
   RowOperations f32;
   RowOperations f16;
   RowOperations bf16;
+  /// The sum of codes that lie side by side; then each of them is xored with `bits`.
+  std::int32_t (*sum_and_flip)(std::int8_t* codes, std::int64_t count, std::uint8_t bits) noexcept;
 
   [[nodiscard]] const RowOperations& of(DType dtype) const noexcept {
     return dtype == DType::f32 ? f32 : dtype == DType::f16 ? f16 : bf16;

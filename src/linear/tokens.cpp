@@ -61,18 +61,12 @@ void pad_groups(const Tile& tile, std::int8_t* codes) {
   }
 }
 
-void sum_groups(const Tile& tile, const std::int8_t* codes, std::int32_t* sums) {
-  for (std::int64_t g = 0; g < tile.view().groups; ++g, codes += tile.view().group_stride) {
-    std::int32_t sum = 0;
-    for (std::int64_t k = 0; k < tile.view().group_stride; ++k) sum += codes[k];
-    sums[g] = sum;
+/// Takes the sum of each group, and then gives the codes their form.
+void sum_groups(const Tile& tile, const TokenForm& form, std::int8_t* codes, std::int32_t* sums) {
+  const std::int64_t stride = tile.view().group_stride;
+  for (std::int64_t g = 0; g < tile.view().groups; ++g) {
+    sums[g] = form.kernels.sum_and_flip(codes + g * stride, stride, form.activation_xor);
   }
-}
-
-void flip(std::int8_t* codes, std::int64_t count, std::uint8_t bits) {
-  if (bits == 0) return;
-  for (std::int64_t k = 0; k < count; ++k)
-    codes[k] = static_cast<std::int8_t>(codes[k] ^ static_cast<std::int8_t>(bits));
 }
 
 /// Sizes of the parts of the scratch, each a multiple of a cache line; nothing when they overflow.
@@ -131,8 +125,7 @@ Tokens quantize_tokens(const TensorView& x, const Tile& tile, const TokenForm& f
       std::int8_t* const codes = out.codes + token * stride;
       out.scales[token] = quantize_token(form.kernels, x, token, codes);
       pad_groups(tile, codes);
-      sum_groups(tile, codes, out.sums + token * groups);
-      flip(codes, stride, form.activation_xor);
+      sum_groups(tile, form, codes, out.sums + token * groups);
     }
   });
   return out;

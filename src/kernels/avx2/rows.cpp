@@ -206,13 +206,46 @@ void widen(const void* from, std::int64_t count, float* out) noexcept {
   __builtin_memcpy(out + i, tail, static_cast<std::size_t>(count - i) * sizeof(float));
 }
 
+inline __m256i* bytes(std::int8_t* at) noexcept { return reinterpret_cast<__m256i*>(at); }
+
+/// Lanes of sums of four codes each.
+inline __m256i sums_of_four(__m256i codes) noexcept {
+  return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), codes), _mm256_set1_epi16(1));
+}
+
+std::int32_t sum_and_flip(std::int8_t* codes, std::int64_t count, std::uint8_t bits) noexcept {
+  constexpr std::int64_t step = 32;
+  const __m256i flip = _mm256_set1_epi8(static_cast<char>(bits));
+  __m256i sum = _mm256_setzero_si256();
+  std::int64_t i = 0;
+  for (; i + step <= count; i += step) {
+    const __m256i here = _mm256_loadu_si256(bytes(codes + i));
+    sum = _mm256_add_epi32(sum, sums_of_four(here));
+    _mm256_storeu_si256(bytes(codes + i), _mm256_xor_si256(here, flip));
+  }
+  if (i < count) {
+    Padded<step, std::int8_t> rest(codes + i, count - i);
+    const __m256i here = _mm256_loadu_si256(bytes(rest.elements));
+    sum = _mm256_add_epi32(sum, sums_of_four(here));
+    _mm256_storeu_si256(bytes(rest.elements), _mm256_xor_si256(here, flip));
+    __builtin_memcpy(codes + i, rest.elements, static_cast<std::size_t>(count - i));
+  }
+  __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+  half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4E));
+  half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xB1));
+  return _mm_cvtsi128_si32(half);
+}
+
 template <typename From>
 constexpr RowOperations operations{absmax<From>, magnitudes<From>, sum<From>,
                                    divide<From>, multiply<From>,   widen<From>};
 
 }  // namespace
 
-constinit const RowKernels rows_avx2{
-    .isa = Isa::avx2, .f32 = operations<F32>, .f16 = operations<F16>, .bf16 = operations<Bf16>};
+constinit const RowKernels rows_avx2{.isa = Isa::avx2,
+                                     .f32 = operations<F32>,
+                                     .f16 = operations<F16>,
+                                     .bf16 = operations<Bf16>,
+                                     .sum_and_flip = sum_and_flip};
 
 }  // namespace bnq::detail

@@ -72,15 +72,17 @@ inline void rows_by_tokens(const Group& g, std::int32_t* sums) noexcept {
   }
 }
 
-/// 128 times the sums of the weights away.
-template <unsigned T>
-inline void take_weight_sums(const TileView& tile, const Place& place, std::int64_t g,
-                             __m512i (&acc)[T][most_vectors]) noexcept {
-  for (unsigned v = 0; v < most_vectors; ++v) {
-    const __m512i offset = _mm512_slli_epi32(_mm512_loadu_si512(tile.sums + place.at(tile, g, v)), 7);
-    for (unsigned t = 0; t < T; ++t) acc[t][v] = _mm512_sub_epi32(acc[t][v], offset);
-  }
-}
+/// Exact sums of one vector of outputs: 128 times those of the weights away.
+class Exact {
+ public:
+  Exact(const GemmArguments& a, const Place& place, std::int64_t g, unsigned v) noexcept
+      : offset_(_mm512_slli_epi32(_mm512_loadu_si512(a.tile.sums + place.at(a.tile, g, v)), 7)) {}
+
+  __m512i operator()(std::int64_t /*token*/, __m512i acc) const noexcept { return _mm512_sub_epi32(acc, offset_); }
+
+ private:
+  __m512i offset_;
+};
 
 /// A few tokens. Rows side by side, as many as there are registers for their sums: each activation serves them all.
 template <unsigned T>
@@ -107,18 +109,19 @@ void as_they_lie(const GemmArguments& a, const Place& place) noexcept {
       rows_by_tokens<T, R>(group, sums + row);
     }
     for (; row < rows; ++row, group.w += tile.depth) rows_by_tokens<T, 1>(group, sums + row);
-    for (unsigned t = 0; t < T; ++t) {
-      for (unsigned v = 0; v < most_vectors; ++v) {
-        acc[t][v] = _mm512_load_si512(sums + tile_i8.panel_outputs * t + vector_outputs * v);
+    for (unsigned v = 0; v < most_vectors; ++v) {
+      const Exact exact(a, place, g, v);
+      for (unsigned t = 0; t < T; ++t) {
+        acc[t][v] = exact(place.token + t, _mm512_load_si512(sums + tile_i8.panel_outputs * t + vector_outputs * v));
       }
     }
-    take_weight_sums<T>(tile, place, g, acc);
   });
 }
 
 /// How a panel is laid out: as in tile t8.
 struct LaidOut {
   using Order = SideBySide;
+  using Exact = detail::Exact;
   static constexpr std::int64_t panel_rows = tile_i8.panel_outputs;
 
   static const std::byte* row_at(const TileView& tile, std::int64_t panel, std::int64_t row) noexcept {
@@ -140,11 +143,6 @@ struct LaidOut {
   }
 
   static void multiply(__m512i& acc, __m512i weights, __m512i activations) noexcept { dot(acc, activations, weights); }
-
-  static void settle(const GemmArguments& a, const Place& place, std::int64_t g,
-                     __m512i (&acc)[1][most_vectors]) noexcept {
-    take_weight_sums<1>(a.tile, place, g, acc);
-  }
 };
 
 using Tile = void (*)(const GemmArguments&, const Place&) noexcept;

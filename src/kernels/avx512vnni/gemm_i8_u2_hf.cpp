@@ -145,10 +145,19 @@ struct LaidOut {
 
   static void multiply(__m512i& acc, __m512i weights, __m512i activations) noexcept { dot(acc, weights, activations); }
 
-  static void settle(const GemmArguments& a, const Place& place, std::int64_t, __m512i (&acc)[1][fields]) noexcept {
-    for (unsigned f = 1; f < fields; ++f) acc[0][f] = _mm512_srai_epi32(acc[0][f], 2 * f);
-    take_activation_sums<1, fields>(a, place, acc);
-  }
+  class Exact {
+   public:
+    Exact(const GemmArguments& a, const Place& /*place*/, std::int64_t /*g*/, unsigned v) noexcept
+        : sums_(a.activation_sums), factor_bits_(_mm_cvtsi32_si128(static_cast<int>(2 * v))) {}
+
+    __m512i operator()(std::int64_t token, __m512i acc) const noexcept {
+      return _mm512_sub_epi32(_mm512_sra_epi32(acc, factor_bits_), _mm512_set1_epi32(sums_[token]));
+    }
+
+   private:
+    const std::int32_t* sums_;
+    __m128i factor_bits_;
+  };
 };
 
 using Tile = void (*)(const GemmArguments&, const Place&) noexcept;

@@ -10,7 +10,7 @@
 //   Order                              which outputs a vector of a panel holds
 //   lay_out(tile, panel, depths, out)  for each 4 codes of depth, most_vectors vectors
 //   multiply(acc, weights, activations)
-//   settle(a, place, g, acc)           a token's sums in the panel to the exact ones of group g
+//   Exact(a, place, g, v)(token, acc)  the exact sums of group g from those of vector v
 
 #include "kernels/avx512vnni/lanes.h"
 
@@ -125,16 +125,18 @@ struct Bench {
   __m512* terms;              ///< of the groups before
 };
 
-/// sums += T tokens by the codes that were laid out.
+/// T tokens from `place` on by the codes that were laid out.
 template <typename Format, unsigned T>
-void add(const GemmArguments& a, std::int64_t token, const Depths& depths, const Bench& bench) noexcept {
+void add(const GemmArguments& a, const Place& place, const Depths& depths, const Bench& bench) noexcept {
   const std::int64_t stride = a.tile.groups * a.tile.group_stride;
-  const std::int8_t* x = a.activations + token * stride + depths.group * a.tile.group_stride + depths.begin;
+  const std::int8_t* x = a.activations + place.token * stride + depths.group * a.tile.group_stride + depths.begin;
   const std::byte* w = a.workspace;
   __m512i acc[T][most_vectors];
 #pragma GCC unroll 6
   for (unsigned t = 0; t < T; ++t) {
-    for (unsigned v = 0; v < most_vectors; ++v) acc[t][v] = _mm512_load_si512(bench.sums + t * most_vectors + v);
+    for (unsigned v = 0; v < most_vectors; ++v) {
+      acc[t][v] = depths.begin == 0 ? _mm512_setzero_si512() : bench.sums[t * most_vectors + v];
+    }
   }
   const std::int64_t steps = (depths.end - depths.begin + lane_codes - 1) / lane_codes;
   for (std::int64_t s = 0; s < steps; ++s, x += lane_codes, w += 64 * most_vectors) {
@@ -149,28 +151,31 @@ void add(const GemmArguments& a, std::int64_t token, const Depths& depths, const
   }
 #pragma GCC unroll 6
   for (unsigned t = 0; t < T; ++t) {
-    for (unsigned v = 0; v < most_vectors; ++v) _mm512_store_si512(bench.sums + t * most_vectors + v, acc[t][v]);
+    for (unsigned v = 0; v < most_vectors; ++v) bench.sums[t * most_vectors + v] = acc[t][v];
   }
 }
 
 template <typename Format>
-constexpr void (*adds[most_tokens])(const GemmArguments&, std::int64_t, const Depths&, const Bench&) noexcept = {
+constexpr void (*adds[most_tokens])(const GemmArguments&, const Place&, const Depths&, const Bench&) noexcept = {
     add<Format, 1>, add<Format, 2>, add<Format, 3>, add<Format, 4>, add<Format, 5>, add<Format, 6>};
 
-/// A group's sums are whole: they become terms, or with the last group outputs.
+/// The sums of a group are whole: they become terms, or with the last group outputs.
 template <typename Format>
-inline void end_group(const GemmArguments& a, const Place& place, std::int64_t g, const Bench& bench) noexcept {
-  __m512i acc[1][most_vectors];
-  for (unsigned v = 0; v < most_vectors; ++v) acc[0][v] = bench.sums[v];
-  Format::settle(a, place, g, acc);
+inline void end_group(const GemmArguments& a, const Place& place, unsigned tokens, std::int64_t g,
+                      const Bench& bench) noexcept {
+  const bool last = g + 1 == a.tile.groups;
   for (unsigned v = 0; v < most_vectors; ++v) {
-    __m512 sum = term(a.tile, place, g, v, acc[0][v]);
-    if (g > 0) sum = _mm512_add_ps(bench.terms[v], sum);
-    if (g + 1 < a.tile.groups) {
-      bench.terms[v] = sum;
-      bench.sums[v] = _mm512_setzero_si512();
-    } else {
-      finish<typename Format::Order>(a, place, place.token, v, sum);
+    const typename Format::Exact exact(a, place, g, v);
+    const Outputs<typename Format::Order> outputs(a, place, v);
+    for (unsigned t = 0; t < tokens; ++t) {
+      __m512& terms = bench.terms[t * most_vectors + v];
+      __m512 sum = term(a.tile, place, g, v, exact(place.token + t, bench.sums[t * most_vectors + v]));
+      if (g > 0) sum = _mm512_add_ps(terms, sum);
+      if (last) {
+        outputs.finish(place.token + t, sum);
+      } else {
+        terms = sum;
+      }
     }
   }
 }
@@ -194,7 +199,6 @@ void laid_out(const GemmArguments& a, const Place& first, std::int64_t count) no
   auto* const terms = reinterpret_cast<__m512*>(sums + count * most_vectors);
   const std::int64_t chunk = chunk_depth(a.tokens, a.tile);
   const std::int64_t stride = a.tile.groups * a.tile.group_stride;
-  for (std::int64_t i = 0; i < count * most_vectors; ++i) sums[i] = _mm512_setzero_si512();
   Depths depths = next(a.tile, {0, 0, 0, false}, chunk);
   while (depths.group < a.tile.groups) {
     Format::lay_out(a.tile, first.panel, depths, a.workspace);
@@ -214,11 +218,8 @@ void laid_out(const GemmArguments& a, const Place& first, std::int64_t count) no
                         .sums = sums + t * most_vectors,
                         .terms = terms + t * most_vectors};
       if (last) expect_outputs<Format>(a, place, tokens);
-      adds<Format>[tokens - 1](a, place.token, depths, bench);
-      for (unsigned i = 0; depths.ends_group && i < tokens; ++i) {
-        end_group<Format>(a, {place.token + i, place.panel}, depths.group,
-                          {nullptr, 0, bench.sums + i * most_vectors, bench.terms + i * most_vectors});
-      }
+      adds<Format>[tokens - 1](a, place, depths, bench);
+      if (depths.ends_group) end_group<Format>(a, place, tokens, depths.group, bench);
       t += tokens;
     }
     depths = after;

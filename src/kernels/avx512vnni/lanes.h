@@ -96,14 +96,27 @@ inline __m512 term(const TileView& tile, const Place& place, std::int64_t g, uns
   return _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(tile.scales + place.at(tile, g, v)));
 }
 
-/// sum * activation_scale + bias, rounded and written.
+/// Vector `v` of a panel's outputs.
 template <typename Order>
-inline void finish(const GemmArguments& a, const Place& place, std::int64_t token, unsigned v, __m512 sum) noexcept {
-  __m512 y = _mm512_mul_ps(sum, _mm512_set1_ps(a.activation_scales[token]));
-  const std::int64_t slot = place.panel * tile_t8.panel_outputs + v * vector_outputs;
-  if (a.tile.bias != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(a.tile.bias + slot));
-  store(a, token, Order::columns(a.tile, place.panel, v), y);
-}
+class Outputs {
+ public:
+  Outputs(const GemmArguments& a, const Place& place, unsigned v) noexcept
+      : a_(a), columns_(Order::columns(a.tile, place.panel, v)) {
+    const std::int64_t slot = place.panel * tile_t8.panel_outputs + v * vector_outputs;
+    bias_ = a.tile.bias == nullptr ? _mm512_set1_ps(-0.0F) : _mm512_loadu_ps(a.tile.bias + slot);  // x + -0 is x
+  }
+
+  /// sum * activation_scale + bias, rounded and written.
+  void finish(std::int64_t token, __m512 sum) const noexcept {
+    const __m512 y = _mm512_mul_ps(sum, _mm512_set1_ps(a_.activation_scales[token]));
+    store(a_, token, columns_, _mm512_add_ps(y, bias_));
+  }
+
+ private:
+  const GemmArguments& a_;
+  Columns columns_;
+  __m512 bias_;
+};
 
 /// Vectors of a panel: 4, or what the last one needs.
 inline unsigned vectors_of(const TileView& tile, std::int64_t panel) noexcept {
@@ -140,8 +153,9 @@ inline void tile_of(const GemmArguments& a, const Place& place, const Accumulate
       for (unsigned v = 0; v < V; ++v) sums[t][v] = _mm512_add_ps(sums[t][v], term(a.tile, place, g, v, acc[t][v]));
     }
   }
-  for (unsigned t = 0; t < T; ++t) {
-    for (unsigned v = 0; v < V; ++v) finish<Order>(a, place, place.token + t, v, sums[t][v]);
+  for (unsigned v = 0; v < V; ++v) {
+    const Outputs<Order> outputs(a, place, v);
+    for (unsigned t = 0; t < T; ++t) outputs.finish(place.token + t, sums[t][v]);
   }
 }
 

@@ -264,13 +264,30 @@ void widen(const void* from, std::int64_t count, float* out) noexcept {
   _mm512_mask_storeu_ps(out + i, mask, From::load(mask, values + i));
 }
 
+std::int32_t sum_and_flip(std::int8_t* codes, std::int64_t count, std::uint8_t bits) noexcept {
+  constexpr std::int64_t step = 64;
+  const __m512i flip = _mm512_set1_epi8(static_cast<char>(bits));
+  const __m512i one = _mm512_set1_epi8(1);
+  __m512i sum = _mm512_setzero_si512();
+  for (std::int64_t i = 0; i < count; i += step) {
+    const __mmask64 mask = count - i >= step ? ~__mmask64{0} : (__mmask64{1} << (count - i)) - 1;
+    const __m512i here = _mm512_maskz_loadu_epi8(mask, codes + i);
+    dot(sum, one, here);
+    _mm512_mask_storeu_epi8(codes + i, mask, _mm512_xor_si512(here, flip));
+  }
+  return _mm512_reduce_add_epi32(sum);
+}
+
 template <typename From>
 constexpr RowOperations operations{absmax<From>, magnitudes<From>, sum<From>,
                                    divide<From>, multiply<From>,   widen<From>};
 
 }  // namespace
 
-constinit const RowKernels rows_avx512vnni{
-    .isa = Isa::avx512vnni, .f32 = operations<F32>, .f16 = operations<F16>, .bf16 = operations<Bf16>};
+constinit const RowKernels rows_avx512vnni{.isa = Isa::avx512vnni,
+                                           .f32 = operations<F32>,
+                                           .f16 = operations<F16>,
+                                           .bf16 = operations<Bf16>,
+                                           .sum_and_flip = sum_and_flip};
 
 }  // namespace bnq::detail

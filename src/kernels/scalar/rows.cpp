@@ -93,13 +93,25 @@ void widen(const void* values, std::int64_t count, float* out) noexcept {
   for (std::int64_t i = 0; i < count; ++i) out[i] = at<From>(values, i);
 }
 
+std::int32_t sum_and_flip(std::int8_t* codes, std::int64_t count, std::uint8_t bits) noexcept {
+  std::int32_t sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    sum += codes[i];
+    codes[i] = static_cast<std::int8_t>(codes[i] ^ static_cast<std::int8_t>(bits));
+  }
+  return sum;
+}
+
 template <typename From>
 constexpr RowOperations operations{absmax<From>, magnitudes<From>, sum<From>,
                                    divide<From>, multiply<From>,   widen<From>};
 
 }  // namespace
 
-constinit const RowKernels rows_scalar{
-    .isa = Isa::scalar, .f32 = operations<F32>, .f16 = operations<F16>, .bf16 = operations<Bf16>};
+constinit const RowKernels rows_scalar{.isa = Isa::scalar,
+                                       .f32 = operations<F32>,
+                                       .f16 = operations<F16>,
+                                       .bf16 = operations<Bf16>,
+                                       .sum_and_flip = sum_and_flip};
 
 }  // namespace bnq::detail

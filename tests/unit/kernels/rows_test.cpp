@@ -12,10 +12,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 namespace bnq::test {
@@ -221,6 +223,31 @@ TEST(Rows, WidenTails) {
       auto* const floats = reinterpret_cast<float*>(out.data());
       pair.fast.widen(elements.data(), static_cast<std::int64_t>(count), floats);
       for (std::size_t i = 0; i < count; ++i) EXPECT_EQ(floats[i], 1.5F) << pair.name();
+    }
+  }
+}
+
+TEST(Rows, SumsOfCodesAreTakenBeforeTheFlip) {
+  Random random(43);
+  for (const Isa isa : available_isas()) {
+    for (std::size_t count = 0; count <= 200; ++count) {
+      for (const Guard guard : {Guard::before, Guard::behind}) {
+        for (const std::uint8_t flip : {std::uint8_t{0x00}, std::uint8_t{0x80}, std::uint8_t{0x5A}}) {
+          GuardedBuffer buffer(count, guard);
+          auto* const codes = reinterpret_cast<std::int8_t*>(buffer.data());
+          std::vector<std::int8_t> before(count);
+          for (auto& code : before) code = static_cast<std::int8_t>(random.integer(-128, 127));
+          if (count % 7 == 0) std::ranges::fill(before, std::int8_t{-128});
+          std::ranges::copy(before, codes);
+          const std::int32_t want = std::accumulate(before.begin(), before.end(), std::int32_t{0});
+          const auto size = static_cast<std::int64_t>(count);
+          EXPECT_EQ(detail::row_kernels(isa).sum_and_flip(codes, size, flip), want) << name(isa) << " " << count;
+          for (std::size_t i = 0; i < count; ++i) {
+            ASSERT_EQ(static_cast<std::uint8_t>(codes[i]), static_cast<std::uint8_t>(before[i]) ^ flip)
+                << name(isa) << " " << count << " " << i;
+          }
+        }
+      }
     }
   }
 }
