@@ -24,9 +24,10 @@ from .layers import (
     require_filter,
     weight_of,
 )
+from .memory import gives_memory_back, nbytes_of
 from .ops import on_cpu, require_exact
 from .packed_linear import PackedLinear
-from .swap import gives_memory_back, naming, nbytes_of, swap
+from .swap import naming, swap
 from .tied import Tied
 
 __all__ = ["quantize_"]

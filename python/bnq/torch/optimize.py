@@ -13,10 +13,11 @@ from ..quantized_tensor import QuantizedTensor, quantize_as
 from ..scheme import Scheme, SchemeLike
 from .coverage import Coverage
 from .layers import Found, find_layers, first_kept, head_of, is_linear
+from .memory import gives_memory_back
 from .model import Chosen, Made, pack_all, swap_all
 from .ops import on_cpu
 from .packed_linear import PackedLinear
-from .swap import gives_memory_back, naming
+from .swap import naming
 
 __all__ = ["optimize"]
 

@@ -7,8 +7,9 @@ from ..scheme import SchemeLike
 from .bit_linear import BitLinear
 from .coverage import Coverage
 from .layers import Filter, Found, find_layers, first_kept, head_of, is_head, is_linear, is_plain, require_filter
+from .memory import gives_memory_back
 from .model import Chosen, Made, pack_all, swap_all
-from .swap import gives_memory_back, swap
+from .swap import swap
 
 __all__ = ["convert_", "prepare_qat_"]
 

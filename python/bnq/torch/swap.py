@@ -1,20 +1,14 @@
 """How another module takes a layer's place."""
 
-import ctypes
-import functools
-import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
 
 from torch import nn
 
 from ..errors import Error
 from .layers import Found, set_on
 
-_P = ParamSpec("_P")
-_Result = TypeVar("_Result")
 _HOOKS = (
     "_forward_hooks",
     "_forward_hooks_with_kwargs",
@@ -46,22 +40,6 @@ def swap(model: nn.Module, layer: Found, made: nn.Module) -> None:
             _adopt(above)
 
 
-def gives_memory_back(verb: Callable[_P, _Result]) -> Callable[_P, _Result]:
-    """After the verb, memory of the weights that it freed goes back to the system: glibc would keep most of it."""
-
-    @functools.wraps(verb)
-    def call(*args: _P.args, **kwargs: _P.kwargs) -> _Result:
-        try:
-            return verb(*args, **kwargs)
-        finally:
-            gc.collect()  # modules and their hooks are circles
-            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-            if trim is not None:
-                trim(0)
-
-    return call
-
-
 @contextmanager
 def naming(verb: str, name: str) -> Iterator[None]:
     """What bnq raises inside begins with the verb that the user called and the layer's path."""
@@ -69,13 +47,6 @@ def naming(verb: str, name: str) -> Iterator[None]:
         yield
     except Error as error:
         raise type(error)(f"{verb}: {name}: {error}; nothing was changed") from error
-
-
-def nbytes_of(model: nn.Module) -> int:
-    """Parameters and buffers, each memory once."""
-    made = [t for t in (*model.parameters(), *model.buffers()) if not nn.parameter.is_lazy(t)]
-    tensors = {t.data_ptr() or id(t): t.nbytes for t in made}
-    return sum(tensors.values())
 
 
 def _path_to(model: nn.Module, path: str) -> list[nn.Module]:

@@ -11,9 +11,10 @@ from ...errors import InvalidArgumentError
 from ...files import load
 from ...quantized_tensor import QuantizedTensor
 from ..layers import Found, find_layers, is_linear
+from ..memory import gives_memory_back
 from ..ops import FLOATS
 from ..packed_linear import PackedLinear
-from ..swap import gives_memory_back, naming, swap
+from ..swap import naming, swap
 from ..tied import Tied
 from .config import require_same_config
 from .fit import in_own_names, require_fit, require_range
