@@ -72,6 +72,30 @@ inline void rows_by_tokens(const Group& g, std::int32_t* sums) noexcept {
   }
 }
 
+/// sums[r]: of row r, of 4, by one token, which waits for memory alone: that is fastest in one stream, row after row.
+/// A row's vectors take turns with four accumulators, so that none waits for the one before.
+inline void rows_by_token(const Group& g, std::int32_t* sums) noexcept {
+  constexpr std::int64_t turn_codes = 4 * step_codes;
+  __m512i rows[4];
+#pragma GCC unroll 4
+  for (unsigned r = 0; r < 4; ++r) {
+    const std::byte* w = g.w + r * g.row_bytes;
+    __m512i acc[4] = {};
+    std::int64_t k = 0;
+    for (; k + turn_codes <= g.size; k += turn_codes) {
+      for (unsigned i = 0; i < 4; ++i) ask_for(w + k + ask_bytes / 2 + 64 * i);
+#pragma GCC unroll 4
+      for (unsigned i = 0; i < 4; ++i) dot(acc[i], _mm512_loadu_si512(g.x + k + 64 * i), load(w + k + 64 * i));
+    }
+    for (; k < g.size; k += step_codes) {
+      const __mmask64 mask = first_bytes(g.size - k);
+      dot(acc[0], _mm512_maskz_loadu_epi8(mask, g.x + k), _mm512_maskz_loadu_epi8(mask, w + k));
+    }
+    rows[r] = _mm512_add_epi32(_mm512_add_epi32(acc[0], acc[1]), _mm512_add_epi32(acc[2], acc[3]));
+  }
+  _mm_store_si128(reinterpret_cast<__m128i*>(sums), sums_of(rows));
+}
+
 /// Exact sums of one vector of outputs: 128 times those of the weights away.
 class Exact {
  public:
@@ -85,9 +109,9 @@ class Exact {
 };
 
 /// A few tokens. Rows side by side, as many as there are registers for their sums: each activation serves them all.
-template <unsigned T>
+template <unsigned T, bool OneStream = false>
 void as_they_lie(const GemmArguments& a, const Place& place) noexcept {
-  constexpr unsigned R = T <= 3 ? 8 : 4;
+  constexpr unsigned R = T <= 3 && !OneStream ? 8 : 4;
   const TileView& tile = a.tile;
   const std::int64_t stride = tile.groups * tile.group_stride;
   const std::int64_t rows = rows_of(tile, place.panel);
@@ -106,7 +130,11 @@ void as_they_lie(const GemmArguments& a, const Place& place) noexcept {
     std::int64_t row = 0;
     for (; row + R <= rows; row += R, group.w += R * tile.depth) {
       group.ahead = group.w + turn * tile.depth;
-      rows_by_tokens<T, R>(group, sums + row);
+      if constexpr (OneStream) {
+        rows_by_token(group, sums + row);
+      } else {
+        rows_by_tokens<T, R>(group, sums + row);
+      }
     }
     for (; row < rows; ++row, group.w += tile.depth) rows_by_tokens<T, 1>(group, sums + row);
     for (unsigned v = 0; v < most_vectors; ++v) {
@@ -148,6 +176,8 @@ struct LaidOut {
 using Tile = void (*)(const GemmArguments&, const Place&) noexcept;
 constexpr Tile tiles[most_tokens] = {as_they_lie<1>, as_they_lie<2>, as_they_lie<3>,
                                      as_they_lie<4>, as_they_lie<5>, as_they_lie<6>};
+constexpr Tile in_one_stream[] = {as_they_lie<1, true>};
+constexpr std::int64_t one_stream_from_codes = 512;  // of a row: shorter ones do better side by side
 
 /// Does laying out pay? The less depth a sum has, the more its way across lanes costs beside the products.
 bool lays_out(std::int64_t tokens, const TileView& tile) noexcept {
@@ -156,7 +186,9 @@ bool lays_out(std::int64_t tokens, const TileView& tile) noexcept {
 }
 
 void run(const GemmArguments& a) noexcept {
-  return lays_out(a.tokens, a.tile) ? run_laid_out<LaidOut>(a) : run_as_they_lie(a, tiles);
+  if (lays_out(a.tokens, a.tile)) return run_laid_out<LaidOut>(a);
+  const bool one_stream = a.tokens == 1 && a.tile.group_size >= one_stream_from_codes;
+  run_as_they_lie(a, one_stream ? in_one_stream : tiles);
 }
 
 const char* refusal(const GemmProblem& problem) {

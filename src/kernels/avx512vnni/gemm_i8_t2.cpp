@@ -40,8 +40,7 @@ void row(const GemmArguments& a, const Place& place) noexcept {
       for (__m512i& sum : vectors) sum = _mm512_setzero_si512();
     }
     for (std::int64_t s = 0; s < steps; ++s, x += 16, w += step_bytes(V)) {
-      for (unsigned v = 0; v < V; ++v)
-        _mm_prefetch(reinterpret_cast<const char*>(w + prefetch_bytes + 64 * v), _MM_HINT_T0);
+      for (unsigned v = 0; v < V; ++v) ask_for(w + prefetch_bytes + 64 * v);
       for (unsigned v = 0; v < V; ++v) {
         const __m512i packed = load(w + 64 * v);
         for (unsigned f = 0; f < fields; ++f) {

@@ -6,7 +6,47 @@
 namespace bnq::detail {
 namespace {
 
+constexpr std::int64_t prefetch_bytes = 4096;  // ahead of a stream that comes from memory
+
 constexpr std::int64_t step_bytes(unsigned vectors) { return 64 * vectors; }
+
+/// 128 times the sums of the weights away.
+template <unsigned T, unsigned V>
+inline void take_weight_sums(const GemmArguments& a, const Place& place, __m512i (&acc)[T][V],
+                             std::int64_t g) noexcept {
+  for (unsigned v = 0; v < V; ++v) {
+    const __m512i sums = _mm512_loadu_si512(a.tile.sums + place.at(a.tile, g, v));
+    const __m512i offset = _mm512_slli_epi32(sums, 7);
+    for (unsigned t = 0; t < T; ++t) acc[t][v] = _mm512_sub_epi32(acc[t][v], offset);
+  }
+}
+
+/// One token, at the speed of memory: odd and even steps have accumulators of their own, so that none waits for the
+/// step before.
+template <unsigned V>
+void row(const GemmArguments& a, const Place& place) noexcept {
+  const std::int8_t* token = a.activations + place.token * a.tile.groups * a.tile.group_stride;
+  const std::byte* codes = a.tile.codes + place.panel * a.tile.panel_bytes;
+  const std::int64_t steps = a.tile.group_stride / tile_t8.depth_multiple;
+  tile_of<1, V>(a, place, [&](__m512i(&acc)[1][V], std::int64_t g) noexcept {
+    const std::int8_t* x = token + g * a.tile.group_stride;
+    const std::byte* w = codes + g * steps * step_bytes(V);
+    __m512i even[V];
+    __m512i odd[V];
+    for (unsigned v = 0; v < V; ++v) even[v] = odd[v] = _mm512_setzero_si512();
+    std::int64_t s = 0;
+    for (; s + 2 <= steps; s += 2, x += 8, w += 2 * step_bytes(V)) {
+      for (unsigned v = 0; v < 2 * V; ++v) ask_for(w + prefetch_bytes + 64 * v);
+      for (unsigned v = 0; v < V; ++v) dot(even[v], broadcast(x), load(w + 64 * v));
+      for (unsigned v = 0; v < V; ++v) dot(odd[v], broadcast(x + 4), load(w + step_bytes(V) + 64 * v));
+    }
+    if (s < steps) {
+      for (unsigned v = 0; v < V; ++v) dot(even[v], broadcast(x), load(w + 64 * v));
+    }
+    for (unsigned v = 0; v < V; ++v) acc[0][v] = _mm512_add_epi32(even[v], odd[v]);
+    take_weight_sums<1, V>(a, place, acc, g);
+  });
+}
 
 template <unsigned T, unsigned V>
 void tile(const GemmArguments& a, const Place& place) noexcept {
@@ -25,20 +65,18 @@ void tile(const GemmArguments& a, const Place& place) noexcept {
         for (unsigned v = 0; v < V; ++v) dot(acc[t][v], activations, weights[v]);
       }
     }
-    for (unsigned v = 0; v < V; ++v) {
-      const __m512i sums = _mm512_loadu_si512(a.tile.sums + place.at(a.tile, g, v));
-      const __m512i offset = _mm512_slli_epi32(sums, 7);
-      for (unsigned t = 0; t < T; ++t) acc[t][v] = _mm512_sub_epi32(acc[t][v], offset);
-    }
+    take_weight_sums<T, V>(a, place, acc, g);
   });
 }
 
 using Tile = void (*)(const GemmArguments&, const Place&) noexcept;
 
-constexpr Tile tiles[most_tokens][most_vectors] = {
-    {tile<1, 1>, tile<1, 2>, tile<1, 3>, tile<1, 4>}, {tile<2, 1>, tile<2, 2>, tile<2, 3>, tile<2, 4>},
-    {tile<3, 1>, tile<3, 2>, tile<3, 3>, tile<3, 4>}, {tile<4, 1>, tile<4, 2>, tile<4, 3>, tile<4, 4>},
-    {tile<5, 1>, tile<5, 2>, tile<5, 3>, tile<5, 4>}, {tile<6, 1>, tile<6, 2>, tile<6, 3>, tile<6, 4>}};
+constexpr Tile tiles[most_tokens][most_vectors] = {{row<1>, row<2>, row<3>, row<4>},
+                                                   {tile<2, 1>, tile<2, 2>, tile<2, 3>, tile<2, 4>},
+                                                   {tile<3, 1>, tile<3, 2>, tile<3, 3>, tile<3, 4>},
+                                                   {tile<4, 1>, tile<4, 2>, tile<4, 3>, tile<4, 4>},
+                                                   {tile<5, 1>, tile<5, 2>, tile<5, 3>, tile<5, 4>},
+                                                   {tile<6, 1>, tile<6, 2>, tile<6, 3>, tile<6, 4>}};
 
 void run(const GemmArguments& a) noexcept {
   for (std::int64_t panel = a.first_panel; panel < a.last_panel; ++panel) {

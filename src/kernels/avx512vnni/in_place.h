@@ -24,9 +24,6 @@ constexpr std::int64_t sums_bytes = 64 * most_vectors;  // of a token: its outpu
 
 constexpr std::int64_t ask_bytes = 8192;  // ahead in rows that come from memory, all that lie side by side
 
-/// Has a line brought nearer; no memory is touched where there is none.
-inline void ask_for(const void* at) noexcept { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T0); }
-
 /// What to ask for at code k of `size` in R rows side by side: bytes further on, past the end those of the next R rows.
 template <unsigned R>
 inline std::int64_t ahead(std::int64_t k, std::int64_t size, std::int64_t row_bytes) noexcept {
@@ -239,7 +236,7 @@ void run_laid_out(const GemmArguments& a) noexcept {
 
 /// All tokens by panels as they lie, tile by tile: tiles[T - 1] takes T tokens.
 template <typename Tile>
-void run_as_they_lie(const GemmArguments& a, const Tile (&tiles)[most_tokens]) noexcept {
+void run_as_they_lie(const GemmArguments& a, const Tile* tiles) noexcept {
   for (std::int64_t panel = a.first_panel; panel < a.last_panel; ++panel) {
     for (std::int64_t token = 0; token < a.tokens;) {
       const unsigned count = tokens_of(a.tokens, token);
