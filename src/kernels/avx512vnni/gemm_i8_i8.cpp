@@ -108,7 +108,8 @@ class Exact {
   __m512i offset_;
 };
 
-/// A few tokens. Rows side by side, as many as there are registers for their sums: each activation serves them all.
+/// A few tokens. Rows side by side, as many as there are registers for their sums: each activation serves them all; or,
+/// for one token, row after row.
 template <unsigned T, bool OneStream = false>
 void as_they_lie(const GemmArguments& a, const Place& place) noexcept {
   constexpr unsigned R = T <= 3 && !OneStream ? 8 : 4;
@@ -177,7 +178,7 @@ using Tile = void (*)(const GemmArguments&, const Place&) noexcept;
 constexpr Tile tiles[most_tokens] = {as_they_lie<1>, as_they_lie<2>, as_they_lie<3>,
                                      as_they_lie<4>, as_they_lie<5>, as_they_lie<6>};
 constexpr Tile in_one_stream[] = {as_they_lie<1, true>};
-constexpr std::int64_t one_stream_from_codes = 512;  // of a row: shorter ones do better side by side
+constexpr std::int64_t one_stream_from_codes = 512;  // of a row's group: shorter ones do better side by side
 
 /// Does laying out pay? The less depth a sum has, the more its way across lanes costs beside the products.
 bool lays_out(std::int64_t tokens, const TileView& tile) noexcept {
