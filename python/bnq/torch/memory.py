@@ -65,8 +65,13 @@ def _tensors(model: nn.Module) -> list[Any]:
     return [*model.parameters(), *model.buffers()]
 
 
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
 def _trim() -> None:
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = getattr(_libc(), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
@@ -106,4 +111,4 @@ def _advise(begin: int, end: int) -> None:
     first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
     size = end // mmap.PAGESIZE * mmap.PAGESIZE - first
     if size > 0:
-        ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(size), _MADV_PAGEOUT)
+        _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(size), _MADV_PAGEOUT)

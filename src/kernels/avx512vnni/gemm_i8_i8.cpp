@@ -83,7 +83,7 @@ inline void rows_by_token(const Group& g, std::int32_t* sums) noexcept {
     __m512i acc[4] = {};
     std::int64_t k = 0;
     for (; k + turn_codes <= g.size; k += turn_codes) {
-      for (unsigned i = 0; i < 4; ++i) ask_for(w + k + ask_bytes / 2 + 64 * i);
+      for (unsigned i = 0; i < 4; ++i) ask_for(w + k + stream_ahead + 64 * i);
 #pragma GCC unroll 4
       for (unsigned i = 0; i < 4; ++i) dot(acc[i], _mm512_loadu_si512(g.x + k + 64 * i), load(w + k + 64 * i));
     }
@@ -96,11 +96,11 @@ inline void rows_by_token(const Group& g, std::int32_t* sums) noexcept {
   _mm_store_si128(reinterpret_cast<__m128i*>(sums), sums_of(rows));
 }
 
-/// Exact sums of one vector of outputs: 128 times those of the weights away.
+/// Exact sums of one vector of outputs: the offset of the activations away.
 class Exact {
  public:
   Exact(const GemmArguments& a, const Place& place, std::int64_t g, unsigned v) noexcept
-      : offset_(_mm512_slli_epi32(_mm512_loadu_si512(a.tile.sums + place.at(a.tile, g, v)), 7)) {}
+      : offset_(offset_of(a.tile, place, g, v)) {}
 
   __m512i operator()(std::int64_t /*token*/, __m512i acc) const noexcept { return _mm512_sub_epi32(acc, offset_); }
 
@@ -177,7 +177,8 @@ struct LaidOut {
 using Tile = void (*)(const GemmArguments&, const Place&) noexcept;
 constexpr Tile tiles[most_tokens] = {as_they_lie<1>, as_they_lie<2>, as_they_lie<3>,
                                      as_they_lie<4>, as_they_lie<5>, as_they_lie<6>};
-constexpr Tile in_one_stream[] = {as_they_lie<1, true>};
+constexpr Tile tiles_of_long_rows[most_tokens] = {as_they_lie<1, true>, as_they_lie<2>, as_they_lie<3>,
+                                                  as_they_lie<4>,       as_they_lie<5>, as_they_lie<6>};
 constexpr std::int64_t one_stream_from_codes = 512;  // of a row's group: shorter ones do better side by side
 
 /// Does laying out pay? The less depth a sum has, the more its way across lanes costs beside the products.
@@ -188,8 +189,7 @@ bool lays_out(std::int64_t tokens, const TileView& tile) noexcept {
 
 void run(const GemmArguments& a) noexcept {
   if (lays_out(a.tokens, a.tile)) return run_laid_out<LaidOut>(a);
-  const bool one_stream = a.tokens == 1 && a.tile.group_size >= one_stream_from_codes;
-  run_as_they_lie(a, one_stream ? in_one_stream : tiles);
+  run_as_they_lie(a, a.tile.group_size >= one_stream_from_codes ? tiles_of_long_rows : tiles);
 }
 
 const char* refusal(const GemmProblem& problem) {

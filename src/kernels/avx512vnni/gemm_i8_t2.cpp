@@ -8,7 +8,6 @@ namespace {
 
 constexpr unsigned fields = 4;                  // of two bits, in a byte
 constexpr std::int64_t panel_from_tokens = 48;  // from so many on, decoding a panel once is cheaper than in every tile
-constexpr std::int64_t prefetch_bytes = 4096;   // ahead of a stream that comes from memory
 
 constexpr std::int64_t step_bytes(unsigned vectors) { return 64 * vectors; }
 
@@ -40,7 +39,7 @@ void row(const GemmArguments& a, const Place& place) noexcept {
       for (__m512i& sum : vectors) sum = _mm512_setzero_si512();
     }
     for (std::int64_t s = 0; s < steps; ++s, x += 16, w += step_bytes(V)) {
-      for (unsigned v = 0; v < V; ++v) ask_for(w + prefetch_bytes + 64 * v);
+      for (unsigned v = 0; v < V; ++v) ask_for(w + stream_ahead + 64 * v);
       for (unsigned v = 0; v < V; ++v) {
         const __m512i packed = load(w + 64 * v);
         for (unsigned f = 0; f < fields; ++f) {

@@ -6,17 +6,13 @@
 namespace bnq::detail {
 namespace {
 
-constexpr std::int64_t prefetch_bytes = 4096;  // ahead of a stream that comes from memory
-
 constexpr std::int64_t step_bytes(unsigned vectors) { return 64 * vectors; }
 
-/// 128 times the sums of the weights away.
+/// The offset of the activations away.
 template <unsigned T, unsigned V>
-inline void take_weight_sums(const GemmArguments& a, const Place& place, __m512i (&acc)[T][V],
-                             std::int64_t g) noexcept {
+inline void take_offset(const GemmArguments& a, const Place& place, __m512i (&acc)[T][V], std::int64_t g) noexcept {
   for (unsigned v = 0; v < V; ++v) {
-    const __m512i sums = _mm512_loadu_si512(a.tile.sums + place.at(a.tile, g, v));
-    const __m512i offset = _mm512_slli_epi32(sums, 7);
+    const __m512i offset = offset_of(a.tile, place, g, v);
     for (unsigned t = 0; t < T; ++t) acc[t][v] = _mm512_sub_epi32(acc[t][v], offset);
   }
 }
@@ -36,7 +32,7 @@ void row(const GemmArguments& a, const Place& place) noexcept {
     for (unsigned v = 0; v < V; ++v) even[v] = odd[v] = _mm512_setzero_si512();
     std::int64_t s = 0;
     for (; s + 2 <= steps; s += 2, x += 8, w += 2 * step_bytes(V)) {
-      for (unsigned v = 0; v < 2 * V; ++v) ask_for(w + prefetch_bytes + 64 * v);
+      for (unsigned v = 0; v < 2 * V; ++v) ask_for(w + stream_ahead + 64 * v);
       for (unsigned v = 0; v < V; ++v) dot(even[v], broadcast(x), load(w + 64 * v));
       for (unsigned v = 0; v < V; ++v) dot(odd[v], broadcast(x + 4), load(w + step_bytes(V) + 64 * v));
     }
@@ -44,7 +40,7 @@ void row(const GemmArguments& a, const Place& place) noexcept {
       for (unsigned v = 0; v < V; ++v) dot(even[v], broadcast(x), load(w + 64 * v));
     }
     for (unsigned v = 0; v < V; ++v) acc[0][v] = _mm512_add_epi32(even[v], odd[v]);
-    take_weight_sums<1, V>(a, place, acc, g);
+    take_offset<1, V>(a, place, acc, g);
   });
 }
 
@@ -65,7 +61,7 @@ void tile(const GemmArguments& a, const Place& place) noexcept {
         for (unsigned v = 0; v < V; ++v) dot(acc[t][v], activations, weights[v]);
       }
     }
-    take_weight_sums<T, V>(a, place, acc, g);
+    take_offset<T, V>(a, place, acc, g);
   });
 }
 

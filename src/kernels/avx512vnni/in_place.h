@@ -31,11 +31,6 @@ inline std::int64_t ahead(std::int64_t k, std::int64_t size, std::int64_t row_by
   return k + in_each + (k + in_each < size ? 0 : (R - 1) * row_bytes);
 }
 
-/// The first `count` bytes, up to 64.
-inline __mmask64 first_bytes(std::int64_t count) noexcept {
-  return count >= step_codes ? ~__mmask64{0} : (__mmask64{1} << count) - 1;
-}
-
 /// Lane i: the sum of all lanes of acc[i].
 inline __m128i sums_of(const __m512i (&acc)[4]) noexcept {
   const __m512i pairs[2] = {
@@ -236,7 +231,7 @@ void run_laid_out(const GemmArguments& a) noexcept {
 
 /// All tokens by panels as they lie, tile by tile: tiles[T - 1] takes T tokens.
 template <typename Tile>
-void run_as_they_lie(const GemmArguments& a, const Tile* tiles) noexcept {
+void run_as_they_lie(const GemmArguments& a, const Tile (&tiles)[most_tokens]) noexcept {
   for (std::int64_t panel = a.first_panel; panel < a.last_panel; ++panel) {
     for (std::int64_t token = 0; token < a.tokens;) {
       const unsigned count = tokens_of(a.tokens, token);

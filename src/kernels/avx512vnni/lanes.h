@@ -41,6 +41,13 @@ inline __m512i load(const std::byte* at) noexcept { return _mm512_loadu_si512(at
 /// Has a line brought nearer; no memory is touched where there is none.
 inline void ask_for(const void* at) noexcept { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T0); }
 
+constexpr std::int64_t stream_ahead = 4096;  // bytes to ask for ahead in one stream that comes from memory
+
+/// The first `count` bytes, up to 64.
+inline __mmask64 first_bytes(std::int64_t count) noexcept {
+  return count >= 64 ? ~__mmask64{0} : (__mmask64{1} << count) - 1;
+}
+
 /// Four codes of a token, in every lane.
 inline __m512i broadcast(const std::int8_t* at) noexcept {
   std::int32_t four;
@@ -97,6 +104,12 @@ struct SideBySide {
 /// float(acc) * s, what one group adds to an output.
 inline __m512 term(const TileView& tile, const Place& place, std::int64_t g, unsigned v, __m512i acc) noexcept {
   return _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(tile.scales + place.at(tile, g, v)));
+}
+
+/// What the activations' offset adds to the sums of vector `v` where they are unsigned, code + 128: 128 times the sums
+/// of the weights' codes.
+inline __m512i offset_of(const TileView& tile, const Place& place, std::int64_t g, unsigned v) noexcept {
+  return _mm512_slli_epi32(_mm512_loadu_si512(tile.sums + place.at(tile, g, v)), 7);
 }
 
 /// Vector `v` of a panel's outputs.

@@ -6,7 +6,7 @@ namespace bnq::detail {
 namespace {
 
 constexpr unsigned accumulators = 16;         // enough for a latency of four at two a cycle, twice over
-constexpr std::size_t prefetch_bytes = 2048;  // as the kernels do
+constexpr std::size_t prefetch_bytes = 2048;  // as the kernels do, not as far
 
 inline std::uint64_t any_of(const __m512i (&vectors)[accumulators]) noexcept {
   __m512i all = vectors[0];
@@ -22,7 +22,7 @@ std::uint64_t read(const std::byte* from, std::size_t bytes) noexcept {
   for (std::size_t i = 0; i < bytes; i += 64 * accumulators) {
 #pragma GCC unroll 16
     for (unsigned j = 0; j < accumulators; ++j) {
-      _mm_prefetch(reinterpret_cast<const char*>(from + i + prefetch_bytes + 64 * j), _MM_HINT_T0);
+      ask_for(from + i + prefetch_bytes + 64 * j);
       seen[j] = _mm512_xor_si512(seen[j], load(from + i + 64 * j));
     }
   }

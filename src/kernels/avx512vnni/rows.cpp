@@ -270,7 +270,7 @@ std::int32_t sum_and_flip(std::int8_t* codes, std::int64_t count, std::uint8_t b
   const __m512i one = _mm512_set1_epi8(1);
   __m512i sum = _mm512_setzero_si512();
   for (std::int64_t i = 0; i < count; i += step) {
-    const __mmask64 mask = count - i >= step ? ~__mmask64{0} : (__mmask64{1} << (count - i)) - 1;
+    const __mmask64 mask = first_bytes(count - i);
     const __m512i here = _mm512_maskz_loadu_epi8(mask, codes + i);
     dot(sum, one, here);
     _mm512_mask_storeu_epi8(codes + i, mask, _mm512_xor_si512(here, flip));
